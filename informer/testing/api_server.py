@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
-from informer.files import check_private, write_private
+from informer.files import write_private
 from informer.testing.admission.webhooks import Webhooks
-from informer.testing.clients import make_api_client, write_kubeconfig
+from informer.testing.clients import ServerWithClients
 from informer.testing.controllers.garbage_collector import GarbageCollector
 from informer.testing.faults.faults import Faults
 from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
@@ -26,15 +24,11 @@ from informer.testing.storage.kinds.initial_objects import initial_objects
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.storage import Storage
 from watch.concurrency import Lock
-from watch.watcher import StopsOnExit
-
-if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
 
 __all__ = ["EmbeddedAPIServer"]
 
 
-class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
+class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
     """A Kubernetes API server in the test's own process, which starts in about a millisecond.
 
     Clients talk to it over real HTTP, through `api_client()`, `kubeconfig(path)` or `url`. The test itself can also
@@ -150,7 +144,12 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         with self._lock:
             if self._stopped or self._http is not None:
                 raise RuntimeError(f"the API server was {'stopped' if self._stopped else 'started'} already")
-            context = None if self._certificates is None else self._certificates.server_context()
+            context = None
+            if self._certificates is not None:
+                context = self._certificates.server_context()
+                # Clients read the authority from a file.
+                self._directory = Path(tempfile.mkdtemp(prefix="embedded-apiserver-"))
+                write_private(self._directory / "ca.crt", self._certificates.authority)
             http = HttpServer(self._handler.handle, context=context, name="apiserver")
             self._http = http
             self.faults.attach(http)
@@ -188,9 +187,6 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         """Drops all history: lists and watches from an older resourceVersion get 410."""
         self._storage.compact()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
     # Clients
 
     @property
@@ -217,46 +213,11 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         """The certificate for clients to trust, as PEM; None without TLS."""
         return None if self._certificates is None else self._certificates.authority
 
-    def api_client(self, user: str | None = None, *, token: str | None = None) -> ApiClient:
-        """Returns a new client of the package `kubernetes` for this server. Close it, or use it in a `with` block.
+    def _ca_path(self) -> Path | None:
+        return None if self._directory is None else self._directory / "ca.crt"
 
-        Args:
-            user: the user who sends the requests, one of `tokens`; None means any of them.
-            token: a bearer token to send instead of the user's, such as one that the server refuses.
-
-        Raises:
-            ValueError: the server does not have this user.
-            RuntimeError: the server is not running.
-        """
-        token = self._access.token_of(user) if token is None else token
-        ca_file = None if self._certificates is None else self._ca_file()
-        return make_api_client(self.url, ca_file=ca_file, token=token)
-
-    def kubeconfig(self, path: str | os.PathLike[str], user: str | None = None, *, token: str | None = None) -> Path:
-        """Writes a self-contained kubeconfig for a user and returns its path.
-
-        Args:
-            path: the file to write.
-            user: the user who sends the requests, one of `tokens`; None means any of them.
-            token: a bearer token to put in instead of the user's, such as one that the server refuses.
-
-        Raises:
-            ValueError: the server does not have this user.
-            RuntimeError: the server is not running.
-        """
-        token = self._access.token_of(user) if token is None else token
-        return write_kubeconfig(Path(path), self.url, user=user or "test", ca=self.ca_certificate, token=token)
-
-    def _ca_file(self) -> Path:
-        assert self._certificates is not None
-        with self._lock:
-            if self._directory is None or not _is_private(self._directory):
-                # A program that cleans /tmp may have deleted the first one, and another user made it anew.
-                self._directory = Path(tempfile.mkdtemp(prefix="embedded-apiserver-"))
-            file = self._directory / "ca.crt"
-            if not file.exists():
-                write_private(file, self._certificates.authority)
-            return file
+    def _token_of(self, user: str | None) -> str | None:
+        return self._access.token_of(user)
 
     def _running(self) -> HttpServer:
         http = self._http
@@ -283,10 +244,3 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     def set_tokens(self, tokens: Mapping[str, str] | Iterable[str] | None) -> None:
         """Replaces the accepted bearer tokens, as a rotation does. Open watches are not interrupted."""
         self._access.set_tokens(tokens)
-
-
-def _is_private(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        check_private(folder)
-        return True
-    return False

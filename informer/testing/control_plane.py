@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import atexit
 import base64
-import contextlib
 import json
-import os
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import urllib3
 
-from informer.files import UnusableFileError, check_private, write_private
-from informer.testing.clients import make_api_client, write_kubeconfig
+from informer.files import write_private
+from informer.testing.clients import ServerWithClients
 from informer.testing.http.certificates import import_trustme
 from informer.testing.processes.child_process import ChildProcess
 from informer.testing.processes.kube_programs import (
@@ -26,15 +25,11 @@ from informer.testing.processes.kube_programs import (
     apiserver_command,
     etcd_command,
     find_programs,
+    free_ports,
     token_file,
     url_of,
 )
-from informer.testing.processes.ports import free_ports
 from watch.concurrency import OwnerProcess, RLock
-from watch.watcher import StopsOnExit
-
-if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
 
 __all__ = ["ControlPlane", "ControlPlaneError"]
 
@@ -45,7 +40,7 @@ _PORT_TAKEN = "address already in use"
 _COMPACTED = "required revision has been compacted"
 
 
-class ControlPlane(StopsOnExit):
+class ControlPlane(ServerWithClients):
     """A real etcd and kube-apiserver for tests, as child processes on the loopback address.
 
     Use it where the real server's behaviour matters, and `EmbeddedAPIServer` where speed does: this one takes seconds to
@@ -103,8 +98,8 @@ class ControlPlane(StopsOnExit):
         self._lock = RLock()
         self._owner: OwnerProcess | None = None  # the process that runs it; guarded by _lock, as are the next five
         self._directory = Path()
-        self._etcd: ChildProcess | None = None
-        self._apiserver: ChildProcess | None = None
+        self._etcd = ChildProcess("etcd", (), Path())  # replaced when it starts, as is the next
+        self._apiserver = ChildProcess("kube-apiserver", (), Path())
         self._etcd_url = ""
         self._url = ""
         self._http = urllib3.PoolManager()
@@ -142,14 +137,10 @@ class ControlPlane(StopsOnExit):
                 return
             self._owner = None
             atexit.unregister(self.stop)
-            for process in (self._apiserver, self._etcd):
-                if process is not None:
-                    process.kill()
+            self._apiserver.kill()
+            self._etcd.kill()
             self._http.clear()
             shutil.rmtree(self._directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
 
     # Access
 
@@ -170,8 +161,7 @@ class ControlPlane(StopsOnExit):
         Raises:
             RuntimeError: it has not started.
         """
-        self._check_started()
-        return self._directory / "certs" / "apiserver.crt"
+        return self.log_directory / "certs" / "apiserver.crt"
 
     @property
     def log_directory(self) -> Path:
@@ -194,32 +184,11 @@ class ControlPlane(StopsOnExit):
             raise ValueError(f"no user {user!r}: there are {known}; the argument `users` of ControlPlane adds others")
         return self._users[user][0]
 
-    def api_client(self, user: str | None = None, *, token: str | None = None) -> ApiClient:
-        """Returns a new client of the package `kubernetes` for this server. Close it, or use it in a `with` block.
+    def _ca_path(self) -> Path:
+        return self.ca_file
 
-        Args:
-            user: the user who sends the requests; None means "admin".
-            token: a bearer token to send instead of the user's, such as one that the server refuses.
-
-        Raises:
-            ValueError: the control plane does not have this user.
-            RuntimeError: it has not started.
-        """
-        token = self.token(user or "admin") if token is None else token
-        return make_api_client(self.url, ca_file=self.ca_file, token=token)
-
-    def kubeconfig(self, path: str | os.PathLike[str], user: str | None = None, *, token: str | None = None) -> Path:
-        """Writes a self-contained kubeconfig for a user and returns its path.
-
-        Args:
-            path: the file to write.
-            user: as for `api_client`.
-            token: as for `api_client`.
-        """
-        ca = self.ca_file.read_bytes()
-        user = user or "admin"
-        token = self.token(user) if token is None else token
-        return write_kubeconfig(Path(path), self.url, user=user, ca=ca, token=token)
+    def _token_of(self, user: str | None) -> str:
+        return self.token(user or "admin")
 
     # Faults
 
@@ -237,8 +206,11 @@ class ControlPlane(StopsOnExit):
             self._check_started()
             answer = self._ask_etcd("/v3/kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": 1})
             revision = int(answer["header"]["revision"])
-            with contextlib.suppress(_CompactedError):
+            try:
                 self._ask_etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
+            except ControlPlaneError as error:
+                if _COMPACTED not in str(error):
+                    raise
             return revision
 
     def kill(self) -> None:
@@ -249,7 +221,6 @@ class ControlPlane(StopsOnExit):
         """
         with self._lock:
             self._check_started()
-            assert self._apiserver is not None
             self._apiserver.kill()
 
     def restart(self) -> None:
@@ -257,53 +228,29 @@ class ControlPlane(StopsOnExit):
 
         Raises:
             RuntimeError: it has not started.
-            ControlPlaneError: it is not ready again within `start_timeout`, or its folder was deleted or replaced.
+            ControlPlaneError: it is not ready again within `start_timeout`.
         """
         with self._lock:
             self.kill()
-            self._check_folder()
-            assert self._apiserver is not None
-            deadline = time.monotonic() + self._start_timeout
-            while True:
-                self._apiserver.start()
-                if self._wait_until_ready(deadline):
-                    return
-                # Another process has taken the port meanwhile, and may give it back.
-                if time.monotonic() > deadline:
-                    raise _failure(self._apiserver, f"cannot restart: another process uses its port ({self._url})")
+            self._apiserver.start()
+            if not self._wait_for(self._apiserver, self._apiserver_answers, time.monotonic() + self._start_timeout):
+                raise _failure(self._apiserver, f"cannot restart: another process uses its port ({self._url})")
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Suspends kube-apiserver within the block: connections stay open, and no bytes arrive.
+    def frozen(self) -> AbstractContextManager[None]:
+        """Suspends kube-apiserver within the `with` block: connections stay open, and no bytes arrive.
 
         Raises:
             RuntimeError: it has not started.
         """
         with self._lock:
             self._check_started()
-            apiserver = self._apiserver
-        assert apiserver is not None
-        apiserver.freeze()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(RuntimeError):
-                apiserver.thaw()
+            return self._apiserver.frozen()
 
     # Internals
 
     def _check_started(self) -> None:
         if self._owner is None or not self._owner.is_current:
             raise RuntimeError("the control plane has not started in this process, or was stopped")
-
-    def _check_folder(self) -> None:
-        """Checks that the folder is still this user's: kube-apiserver reads the tokens of its users from there."""
-        try:
-            check_private(self._directory)
-        except (UnusableFileError, FileNotFoundError) as error:
-            raise ControlPlaneError(
-                f"cannot use the folder {self._directory} of the control plane: {error.strerror} (does a program clean /tmp?)"
-            ) from error
 
     def _start_both(self, deadline: float) -> None:
         for _ in range(_PORT_TRIES):
@@ -317,16 +264,12 @@ class ControlPlane(StopsOnExit):
             self._etcd.start()
             if self._wait_for(self._etcd, self._etcd_answers, deadline):
                 self._apiserver.start()
-                if self._wait_until_ready(deadline):
+                if self._wait_for(self._apiserver, self._apiserver_answers, deadline):
                     return
             self._apiserver.kill()
             self._etcd.kill()
             shutil.rmtree(self._directory / "etcd", ignore_errors=True)
         raise ControlPlaneError(f"no free ports: in {_PORT_TRIES} attempts another process took a chosen port first")
-
-    def _wait_until_ready(self, deadline: float) -> bool:
-        assert self._apiserver is not None
-        return self._wait_for(self._apiserver, self._apiserver_answers, deadline)
 
     def _wait_for(self, process: ChildProcess, answers: Callable[[], bool], deadline: float) -> bool:
         """Waits until a program answers; returns False if it ended because its port was taken."""
@@ -336,7 +279,7 @@ class ControlPlane(StopsOnExit):
                 if _PORT_TAKEN in process.output():
                     return False
                 raise _failure(process, "ended instead of starting")
-            if self._etcd is not None and process is not self._etcd and not self._etcd.is_running:
+            if process is not self._etcd and not self._etcd.is_running:
                 raise _failure(self._etcd, f"ended while {process.name} was starting")
             if time.monotonic() > deadline:
                 raise _failure(process, f"was not ready after {self._start_timeout:g} s")
@@ -345,44 +288,31 @@ class ControlPlane(StopsOnExit):
     def _etcd_answers(self) -> bool:
         # Compares the name, since the etcd of another test run may listen on this port.
         try:
-            members = self._ask_etcd("/v3/cluster/member/list", {})["members"]
+            members = self._ask_etcd("/v3/cluster/member/list", {"linearizable": True})["members"]
         except (ControlPlaneError, ValueError, LookupError):
             return False
-        return [member.get("name") for member in members] == [self._directory.name] and self._is_ok(
-            self._etcd_url + "/health"
-        )
+        return [member.get("name") for member in members] == [self._directory.name]
 
     def _apiserver_answers(self) -> bool:
+        headers = {"Authorization": f"Bearer {self.token()}"}
         # kube-apiserver reports that it is ready a moment before it has created the namespace "default".
-        return all(self._is_ok(self._url + path) for path in ("/readyz", "/api/v1/namespaces/default"))
-
-    def _is_ok(self, url: str) -> bool:
-        try:
-            return bool(self._send("GET", url).status == 200)
-        except (urllib3.exceptions.HTTPError, OSError):
-            return False
-
-    def _send(self, method: str, url: str, body: bytes | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {self.token()}"} if url.startswith("https") else {}
-        return self._http.request(method, url, body=body, headers=headers)
+        for path in ("/readyz", "/api/v1/namespaces/default"):
+            try:
+                if self._http.request("GET", self._url + path, headers=headers).status != 200:
+                    return False
+            except (urllib3.exceptions.HTTPError, OSError):
+                return False
+        return True
 
     def _ask_etcd(self, path: str, body: Mapping[str, Any]) -> Any:
-        assert self._etcd is not None
         try:
-            response = self._send("POST", self._etcd_url + path, json.dumps(body).encode())
+            response = self._http.request("POST", self._etcd_url + path, body=json.dumps(body).encode())
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(self._etcd, f"does not answer ({type(error).__name__})") from error
-        if _COMPACTED.encode() in response.data:
-            raise _CompactedError
         if response.status != 200:
-            raise _failure(
-                self._etcd, f"refused {path}: {response.status} {response.data[:200].decode(errors='replace')}"
-            )
+            text = response.data[:200].decode(errors="replace")
+            raise _failure(self._etcd, f"refused {path}: {response.status} {text}")
         return json.loads(response.data)
-
-
-class _CompactedError(Exception):
-    """etcd was compacted at this revision already."""
 
 
 def _service_account_key() -> bytes:

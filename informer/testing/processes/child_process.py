@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from informer.testing.processes import tied_exec
@@ -86,13 +87,21 @@ class ChildProcess:
             process.kill()
             process.wait()
 
-    def freeze(self) -> None:
-        """Suspends the process by SIGSTOP: its connections stay open, and it does not answer."""
-        self._signal(signal.SIGSTOP)
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Suspends the process within the block: its connections stay open, and it does not answer.
 
-    def thaw(self) -> None:
-        """Resumes the process after `freeze`."""
-        self._signal(signal.SIGCONT)
+        Raises:
+            RuntimeError: it does not run.
+        """
+        process = self._process
+        if process is None or not self.is_running:
+            raise RuntimeError(f"{self.name} has not started, or has ended")
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def output(self) -> str:
         """Returns the output since the last start."""
@@ -107,11 +116,6 @@ class ChildProcess:
         """Returns the last `count` lines of the output, indented, for an error message."""
         lines = self.output().splitlines()[-count:]
         return "\n".join(f"  {line[:500]}" for line in lines) or "  (nothing)"
-
-    def _signal(self, number: int) -> None:
-        if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"{self.name} has not started, or has ended")
-        self._process.send_signal(number)
 
 
 def _tie() -> list[str]:

@@ -1,14 +1,34 @@
-"""The programs of a control plane: how to find them, and the arguments with which they run as a small test cluster."""
+"""The programs of a control plane: how to find them, and the ports and arguments with which they run as a test cluster."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import errno
+import io
 import os
+import random
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from informer.errors import InformerError
 
-__all__ = ["ControlPlaneError", "apiserver_command", "etcd_command", "find_programs", "token_file", "url_of"]
+__all__ = [
+    "ControlPlaneError",
+    "apiserver_command",
+    "etcd_command",
+    "find_programs",
+    "free_ports",
+    "token_file",
+    "url_of",
+]
+
+_LOOPBACK = "127.0.0.1"
+# Below the ports that systems use for outgoing connections. Otherwise a client that connects while the server is down could
+# be given the server's own port, and keep the server from restarting.
+_PORTS = range(20_000, 32_000)
+_PORT_TRIES = 200
 
 
 class ControlPlaneError(InformerError):
@@ -44,16 +64,33 @@ def find_programs(assets: str | Path | None) -> dict[str, Path]:
 
 def url_of(port: int, scheme: str = "http") -> str:
     """Returns the URL of a port on the loopback address."""
-    return f"{scheme}://127.0.0.1:{port}"
+    return f"{scheme}://{_LOOPBACK}:{port}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns `count` different ports on which no process listens; another process may still take one first.
+
+    Raises:
+        OSError: no free port was found.
+    """
+    ports: list[int] = []
+    with contextlib.ExitStack() as held:
+        # Not the generator that tests may seed: two test runs would choose the same ports.
+        for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES):
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket()).bind((_LOOPBACK, port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise OSError(errno.EADDRINUSE, f"no free port between {_PORTS.start} and {_PORTS.stop}")
 
 
 def token_file(users: Mapping[str, tuple[str, Sequence[str]]]) -> bytes:
     """Returns the content of kube-apiserver's token file, from the token and the groups of each user."""
-    lines = []
-    for name, (token, groups) in users.items():
-        fields = [token, name, f"{name}-uid", ",".join(groups)]
-        lines.append(",".join('"' + field.replace('"', '""') + '"' for field in fields))
-    return "\n".join(lines).encode()
+    content = io.StringIO()
+    rows = [(token, name, f"{name}-uid", ",".join(groups)) for name, (token, groups) in users.items()]
+    csv.writer(content, quoting=csv.QUOTE_ALL).writerows(rows)
+    return content.getvalue().encode()
 
 
 def etcd_command(programs: Mapping[str, Path], directory: Path, url: str, peer_url: str) -> list[str]:
@@ -78,7 +115,7 @@ def apiserver_command(
     command = [
         str(programs["kube-apiserver"]),
         f"--etcd-servers={etcd_url}",
-        "--bind-address=127.0.0.1",
+        f"--bind-address={_LOOPBACK}",
         f"--secure-port={port}",
         f"--cert-dir={directory / 'certs'}",
         "--service-account-issuer=https://kubernetes.default.svc",

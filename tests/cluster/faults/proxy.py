@@ -15,7 +15,7 @@ from random import Random
 from threading import Event
 from typing import Any
 
-from informer.testing.processes.ports import free_ports
+from informer.testing.processes.kube_programs import free_ports
 from watch.concurrency import Lock, Worker
 
 _PIECE = 16 * 1024

@@ -15,7 +15,7 @@ from informer import ListWatch
 from informer.metrics import make_app
 from informer.metrics.collector import InformerCollector
 from informer.testing import ControlPlane, EmbeddedAPIServer, FakeControllerSource
-from informer.testing.processes.ports import free_ports
+from informer.testing.processes.kube_programs import free_ports
 from tests.support.messages import check_logged, check_raised, ids
 from tests.support.objects import pod
 from tests.support.waiting import DEADLINE

@@ -71,16 +71,15 @@ def test_etcd_settings_of_the_environment_are_removed(shell, monkeypatch):
     assert process.output() == "[] [other]\n"
 
 
-def test_frozen_process_continues_when_thawed(shell):
-    """A frozen process does not run until it is thawed."""
+def test_frozen_process_continues_after_the_block(shell):
+    """A frozen process does not run until the block ends."""
     process = shell("read line; echo never")
-    with pytest.raises(RuntimeError, match="has not started, or has ended"):
-        process.freeze()
+    with pytest.raises(RuntimeError, match="has not started, or has ended"), process.frozen():
+        pass
     process = shell("sleep 0.1; echo done")
     process.start()
-    process.freeze()
-    assert not process.wait(0.3)
-    process.thaw()
+    with process.frozen():
+        assert not process.wait(0.3)
     assert process.wait(10)
     assert process.output() == "done\n"
 

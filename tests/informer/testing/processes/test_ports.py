@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from informer.testing.processes.ports import free_ports
+from informer.testing.processes.kube_programs import free_ports
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")

@@ -81,6 +81,7 @@ class Walk:
         self.only: tuple[str, ...] = ()
         self.steps = ["apply"] * 3 + ["force"] * 4 + ["merge"] * 2 + ["put", "json"]
         self.number = "size"
+        self.condition: dict[str, str] = {}  # what each condition has, too
 
     def body(self) -> dict[str, Any]:
         pick = self.random
@@ -96,7 +97,11 @@ class Walk:
     def status(self) -> None:
         """Writes the status, together with what that endpoint does not write."""
         pick, body = self.random, self.body()
-        conditions = [{"type": name, "status": pick.choice(["True", "False"])} for name in "AB" if pick.random() < 0.5]
+        conditions = [
+            {"type": name, "status": pick.choice(["True", "False"]), **self.condition}
+            for name in "AB"
+            if pick.random() < 0.5
+        ]
         body["status"] = some(pick, {self.number: pick.randint(1, 2), "conditions": conditions})
         media = pick.choice([APPLY, MERGE])
         self.ask("PATCH", f"{self.path}/a/status", body, media, **({"force": "true"} if media == APPLY else {}))
@@ -247,6 +252,7 @@ def test_deployment_is_written_by_several_managers(servers: Servers, seed: int) 
     walk = Walk(servers, seed, DEPLOYMENTS, {"apiVersion": "apps/v1", "kind": "Deployment"}, deployment_fields)
     walk.steps, walk.only = ["apply", "force", "force", "status", "scale"], ("message", "details", "metadata")
     walk.number = "replicas"
+    walk.condition = dict.fromkeys(("lastTransitionTime", "lastUpdateTime"), "2026-01-01T00:00:00Z")
     body = {**walk.kind, "metadata": {"name": "a"}, **deployment_fields(walk.random)}
     body["spec"]["replicas"] = 1
     # Without a value of its own, the real server would set a default.

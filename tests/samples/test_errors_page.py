@@ -52,13 +52,10 @@ LEFT_OUT = {
     "cannot convert value to integer": "the reason in a refusal of the embedded server",
     "unable to parse <> as duration": "between a format and its check",
     "<> is not a time": "between a format and its check",
-    "apiVersion must not be empty": "the reason in a refusal of the embedded server",
-    "operation must be `Apply` or `Update`": "the reason in a refusal of the embedded server",
-    "invalid fieldsType <>": "the reason in a refusal of the embedded server",
+    "<> is not an entry of managedFields": "managedFields that a client sends and the embedded server ignores",
+    "element <>: associative list with keys has an element without key fields": "the reason in a refusal of the embedded server",  # noqa: E501
     "a set of fields must be an object": "the reason in a refusal of the embedded server",
     "missing colon: <>": "the reason in a refusal of the embedded server",
-    "element <>: associative list with keys may not have non-map elements": "the reason in a refusal of the embedded server",
-    "element <>: associative list with keys has an element that omits all key fields [<>] (and doesn't have default values for any key fields)": "the reason in a refusal of the embedded server",  # noqa: E501
     "element <>: associative list without keys has an element that's a map type": "the reason in a refusal of the embedded server",  # noqa: E501
     "the embedded server did not start": "would be a fault of this library",
     "<> of <> events within <> s": "the end of a measuring process, which `informer bench` reports",

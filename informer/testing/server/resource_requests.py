@@ -164,8 +164,8 @@ class ResourceRequests:
             obj = served.read(self._registry.get(call.target))
         elif verb in ("update", "patch"):
             change = _scaling(verb, call)
-            # The object is changed in part here, with its owners, whatever the request's body is.
-            write = replace(call.write, patches=False, applies=True)
+            # The object is changed here, whatever the request's body is.
+            write = replace(call.write, patches=False)
             stored, _ = self._registry.update(call.target, change, write)
             obj = served.read(stored)
         else:
@@ -204,7 +204,8 @@ def _scaling(verb: str, call: _Call) -> Callable[[dict[str, Any]], dict[str, Any
     """Returns the change that a request for the scale subresource makes to the object."""
     served, write = call.target.served, call.write
     if verb == "patch":
-        patch = read_patch(call.target._replace(served=SCALES), call.request, write)
+        # The owners are those of the object: an apply of the Scale alone has no conflicts.
+        patch = read_patch(call.target._replace(served=SCALES), call.request, replace(write, force=True))
         return lambda obj: scaled(served, obj, patch.apply, write)
     sent = decode_object(call.request, "Scale")
 

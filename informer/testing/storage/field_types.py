@@ -20,16 +20,18 @@ from informer.testing.storage.served_resources import ServedResource
 
 __all__ = ["FieldType", "type_of"]
 
-_SHAPES = {
-    "object": "map",
-    "array": "list",
-    "string": "scalar",
-    "integer": "scalar",
-    "number": "scalar",
-    "boolean": "scalar",
+_NUMBER: tuple[str, tuple[type, ...]] = ("numeric", (int, float))
+# What the values of a field are called, and their types in Python.
+_VALUES: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "object": ("map", (dict,)),
+    "array": ("list", (list,)),
+    "string": ("string", (str,)),
+    "integer": _NUMBER,
+    "number": _NUMBER,
+    "boolean": ("boolean", (bool,)),
 }
-_SCALARS = {"integer": "numeric", "number": "numeric", "boolean": "boolean"}
-_STRING_FORMATS = (None, "", "byte")
+_ANY_SCALAR = ("any scalar", (str, int, float, bool))
+_ANYTHING = ("anything", (dict, list, str, int, float, bool))
 _REFERENCE = "#/components/schemas/"
 # Types whose JSON form their schema does not show.
 _QUANTITY, _RAW = "io.k8s.apimachinery.pkg.api.resource.Quantity", "io.k8s.apimachinery.pkg.runtime.RawExtension"
@@ -56,8 +58,7 @@ class FieldType:
         keeps_unknown: whether maps may have fields that the schema does not declare.
 
     Attributes:
-        shape: "map", "list", "scalar", or "any" for all of them.
-        scalar: "string", "numeric", "boolean" or "any".
+        accepts: what its values are called, and their types.
         whole_map: whether a map has one owner, instead of one owner for each field.
         whole_list: whether a list has one owner, instead of one owner for each item.
         keys: the fields that identify an item of a list; empty if the item identifies itself.
@@ -79,10 +80,9 @@ class FieldType:
             self._fields = {**self._fields, **_OBJECT_FIELDS}
         self._known: dict[str, FieldType | None] = {}
         kind = schema.get("type", "")
-        self.shape = _SHAPES.get(kind, "any")
-        self.scalar = _SCALARS.get(kind, "any")
-        if kind == "string" and schema.get("format") in _STRING_FORMATS:
-            self.scalar = "string"
+        self.accepts = _VALUES.get(kind, _ANYTHING)
+        if kind == "string" and schema.get("format") not in (None, "", "byte"):
+            self.accepts = _ANY_SCALAR
         self.whole_map = schema.get("x-kubernetes-map-type") == "atomic"
         merge = str(schema.get("x-kubernetes-patch-strategy", "")).startswith("merge")
         list_type = schema.get("x-kubernetes-list-type") or ("map" if merge else "atomic")
@@ -90,9 +90,9 @@ class FieldType:
         merge_key = [schema["x-kubernetes-patch-merge-key"]] if "x-kubernetes-patch-merge-key" in schema else []
         self.keys: list[str] = [] if list_type == "set" else list(schema.get("x-kubernetes-list-map-keys") or merge_key)
 
-    def declares(self, name: str) -> bool:
-        """Whether the schema names a field, instead of allowing any."""
-        return name in self._fields
+    def declares(self, element: str) -> bool:
+        """Whether the schema names the field of a path's element, instead of allowing any."""
+        return element[:2] == "f:" and element[2:] in self._fields
 
     def field(self, name: str) -> FieldType | None:
         """Returns the type of a map's field; None if there must not be such a field."""
@@ -111,9 +111,13 @@ class FieldType:
         assert found is not None
         return found
 
-    def default(self, name: str) -> Any:
-        """Returns the default of a map's field; None if it has none."""
-        return (self._fields.get(name) or _ANY).get("default")
+    def below(self, element: str) -> FieldType:
+        """Returns the type of the part to which a path's element leads."""
+        return (self.field(element[2:]) or _UNDECLARED) if element[0] == "f" else self.item()
+
+    def default(self, element: str) -> Any:
+        """Returns the default of the field of a path's element; None if it has none."""
+        return (self._fields.get(element[2:]) or _ANY).get("default")
 
     def _field_type(self, name: str) -> FieldType | None:
         if name:
@@ -123,7 +127,7 @@ class FieldType:
             return self._below(others)
         if others is None and not self._keeps_unknown and self._fields:
             return None
-        return None if others is False else FieldType(_ANY, {}, keeps_unknown=True)
+        return None if others is False else _UNDECLARED
 
     def _below(self, schema: Mapping[str, Any]) -> FieldType:
         return FieldType(schema, self._definitions, keeps_unknown=self._keeps_unknown)
@@ -149,7 +153,7 @@ def _built_in(api_version: str, kind: str) -> FieldType:
     for schema in definitions.values():
         if wanted in schema.get("x-kubernetes-group-version-kind", ()):
             return FieldType(schema, definitions)
-    return FieldType(_ANY, {}, keeps_unknown=True)
+    return _UNDECLARED
 
 
 @lru_cache(maxsize=64)
@@ -163,3 +167,6 @@ def _referred(schema: Mapping[str, Any]) -> str:
     several: list[dict[str, Any]] = schema.get("allOf") or []
     reference = schema.get("$ref") or (several[0].get("$ref", "") if len(several) == 1 else "")
     return str(reference).removeprefix(_REFERENCE)
+
+
+_UNDECLARED = FieldType(_ANY, {}, keeps_unknown=True)

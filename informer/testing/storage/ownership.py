@@ -13,23 +13,22 @@ from typing import Any
 import msgspec
 
 from informer.testing.storage.deep_objects import decode_object_json
-from informer.testing.storage.field_owners import ConflictsError, FieldOwners, ManagerId, OwnedWrite
-from informer.testing.storage.field_sets import FieldSet, difference, in_order, union
+from informer.testing.storage.field_owners import WITHOUT_OWNER, ConflictsError, FieldOwners, ManagerId, OwnedWrite
+from informer.testing.storage.field_sets import FieldSet, outside
 from informer.testing.storage.field_types import FieldType, type_of
 from informer.testing.storage.field_walks import check_type, compare, field_set
-from informer.testing.storage.go_forms import go_form
-from informer.testing.storage.json_equality import differing, is_same
+from informer.testing.storage.json_equality import is_same
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.system_fields import kept_by_status, now
 from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
-__all__ = ["applied", "same_but_times", "updated", "with_owners"]
+__all__ = ["applied", "same_but_times", "with_owners"]
 
 _CALLS, _UNKNOWN, _BEFORE_FIRST_APPLY, _KUBECTL = "EmbeddedAPIServer", "unknown", "before-first-apply", "kubectl"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _MOST_REMEMBERED = 8 << 10  # bytes of an object
-_STATUS: FieldSet = {"f:status": {}}
+_STATUS: FieldSet = {("f:status",)}
 
 
 def with_owners(
@@ -48,36 +47,8 @@ def with_owners(
     """
     if write.applies or (old is None and write.field_manager is None):
         return new
-    if old is None:
-        return updated(served, subresource, None, new, write)
-    if "managedFields" not in old["metadata"] and "managedFields" not in new["metadata"]:
-        return new
-    return updated(served, subresource, served.from_stored(dict(old)), new, write)
-
-
-def updated(
-    served: ServedResource, subresource: str, live: dict[str, Any] | None, new: dict[str, Any], write: Write
-) -> dict[str, Any]:
-    """As `with_owners`, given the stored object as clients see it."""
-    metadata = dict(new["metadata"])
-    sent = metadata.pop("managedFields", None)
-    owners = _owners(live or {}, None if subresource else sent)
-    if owners or live is None:
-        manager = _CALLS if write.field_manager is None else write.field_manager
-        owned_write = _owned_write(served, subresource, manager, "Update", with_status=write.with_status)
-        try:
-            before, after = _differing(live or {}, {**new, "metadata": metadata})
-            if owners:
-                owners.updated(type_of(served), _form(served, before), _form(served, after), owned_write)
-            else:
-                owners.created(_fields_of_new(served, after), owned_write)
-            entries = owners.entries()
-        except (ValueError, TypeError, AttributeError):
-            # The object is not valid, which is found later, or nested very deeply; the owners stay as they are.
-            entries = _owners(live or {}, None).entries()
-        if entries:
-            metadata["managedFields"] = entries
-    return {**new, "metadata": metadata}
+    has_owners = old is None or "managedFields" in old["metadata"] or "managedFields" in new["metadata"]
+    return _updated(served, subresource, served.from_stored(dict(old or {})), new, write) if has_owners else new
 
 
 def applied(
@@ -99,14 +70,14 @@ def applied(
     problems = list(check_type(type_, wanted))
     if problems:
         raise _untyped(served, wanted, problems)
-    before = _form(served, live)
+    before = _without_entries(live)
     who = _owned_write(served, subresource, manager, "Apply")
 
     def attempt(*, force: bool) -> tuple[Any, FieldOwners]:
         owners = _owners(live, None)
         if not owners:
             first = _owned_write(served, subresource, _BEFORE_FIRST_APPLY, "Update")
-            owners.updated(type_, _form(served, {}), before, first)
+            owners.updated(type_, {}, before, first)
         return owners.applied(type_, before, wanted, who, force=force), owners
 
     try:
@@ -118,11 +89,30 @@ def applied(
             raise
         _check_last_applied(served, before, error)
         merged, owners = attempt(force=True)
-    result = dict(live) if is_same(merged, before) else _form(served, merged)
+    result = dict(live) if is_same(merged, before) else _without_nulls(merged) if not served.custom else merged
     result["metadata"] = {**(result.get("metadata") or {}), "managedFields": owners.entries()}
     if manager == _KUBECTL and (result["metadata"].get("annotations") or {}).get(_LAST_APPLIED):
         result["metadata"]["annotations"] = {**result["metadata"]["annotations"], _LAST_APPLIED: _last_applied(wanted)}
     return result
+
+
+def _updated(
+    served: ServedResource, subresource: str, live: dict[str, Any], new: dict[str, Any], write: Write
+) -> dict[str, Any]:
+    metadata = dict(new["metadata"])
+    owners = _owners(live, None if subresource else metadata.pop("managedFields", None))
+    if owners or not live:
+        manager = _CALLS if write.field_manager is None else write.field_manager
+        who = _owned_write(served, subresource, manager, "Update", with_status=write.with_status)
+        # An object that is not valid is refused later, and keeps its owners until then.
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            if owners:
+                owners.updated(type_of(served), _without_entries(live), _without_entries(new), who)
+            else:
+                owners.add(_fields_of_new(served, _without_entries(new), who.resets), who)
+        if owners:
+            metadata["managedFields"] = owners.entries()
+    return {**new, "metadata": metadata}
 
 
 def same_but_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -147,7 +137,7 @@ def _owners(live: Mapping[str, Any], sent: Any) -> FieldOwners:
     if sent and sent != stored:
         with contextlib.suppress(ValueError, AttributeError, TypeError):
             return FieldOwners.read(sent)
-    return FieldOwners.stored(stored)
+    return FieldOwners.read(stored)
 
 
 def _owned_write(
@@ -155,51 +145,48 @@ def _owned_write(
 ) -> OwnedWrite:
     version = served.resource.api_version
     who = ManagerId(manager or _UNKNOWN, operation, "" if operation == "Apply" else version, subresource)
-    resets: FieldSet = {}
+    resets: FieldSet = set()
     if subresource == "status":
         kept = kept_by_status(served)
-        resets = {"f:spec": {}}
-        if kept is None or kept:
-            resets["f:metadata"] = {f"f:{name}": {} for name in kept or ()}
+        resets = {("f:spec",), *(("f:metadata", f"f:{name}") for name in kept or ())}
+        if kept is None:
+            resets.add(("f:metadata",))
     elif served.has_status and not with_status:
         resets = _STATUS
-    return OwnedWrite(who, version, resets, now())
+    return OwnedWrite(who, version, resets, None if subresource == "scale" else now())
 
 
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns two objects without the fields in which they are the same."""
-    after = differing(old, new)
-    before = {key: value for key, value in old.items() if key in after or key not in new}
-    if isinstance(before.get("metadata"), dict) and isinstance(after.get("metadata"), dict):
-        old, new = before["metadata"], after["metadata"]
-        after["metadata"] = differing(old, new)
-        before["metadata"] = {key: each for key, each in old.items() if key in after["metadata"] or key not in new}
-    return before, after
-
-
-def _fields_of_new(served: ServedResource, obj: Mapping[str, Any]) -> FieldSet:
-    """Returns the fields that the creator of an object owns, at least."""
-    metadata = {
-        key: value for key, value in (obj.get("metadata") or {}).items() if key not in ("name", "namespace", "uid")
-    }
+def _fields_of_new(served: ServedResource, obj: dict[str, Any], resets: FieldSet) -> FieldSet:
+    """Returns the fields that the creator of an object owns."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in ("name", "namespace", "uid")}
     encoded = msgspec.json.encode({**obj, "metadata": metadata})
     find = _known_fields if len(encoded) <= _MOST_REMEMBERED else _known_fields.__wrapped__
-    return find(type_of(served), served.resource.api_version, served.resource.kind, encoded)
+    return find(type_of(served), encoded, frozenset(resets))
 
 
 @functools.lru_cache(maxsize=256)
-def _known_fields(type_: FieldType, api_version: str, kind: str, encoded: bytes) -> FieldSet:
+def _known_fields(type_: FieldType, encoded: bytes, resets: FieldSet) -> FieldSet:
     # Tests and controllers create many objects that differ in their names only.
-    made = go_form(api_version, kind, decode_object_json(encoded))
-    found = compare(type_, go_form(api_version, kind, {}), made)
-    return in_order(union(found.modified, found.added))
+    added = compare(type_, {"metadata": {}}, decode_object_json(encoded)).added
+    return frozenset(outside(added, resets) - WITHOUT_OWNER)
 
 
-def _form(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an object as the real server compares it."""
-    metadata = {key: value for key, value in (obj.get("metadata") or {}).items() if key != "managedFields"}
-    obj = {**obj, "metadata": metadata} if "metadata" in obj else obj
-    return go_form(served.resource.api_version, served.resource.kind, obj)
+def _without_entries(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an object without its managedFields, and without empty metadata."""
+    metadata = {
+        key: value
+        for key, value in (obj.get("metadata") or {}).items()
+        if key != "managedFields" and value not in (None, [], {})
+    }
+    return {**obj, "metadata": metadata}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(each) for key, each in value.items() if each is not None}
 
 
 def _untyped(served: ServedResource, wanted: Mapping[str, Any], problems: list[str]) -> ApiError:
@@ -216,14 +203,10 @@ def _check_last_applied(served: ServedResource, live: dict[str, Any], error: Con
         last = msgspec.json.decode(live["metadata"]["annotations"][_LAST_APPLIED])
         if last["apiVersion"] != served.resource.api_version:
             raise error
-        type_ = type_of(served)
-        found = compare(type_, last, live)
-        unchanged = field_set(type_, last)
+        unchanged = field_set(type_of(served), last).difference(*compare(type_of(served), last, live))
     except (KeyError, TypeError, ValueError):
         raise error from None
-    for each in found:
-        unchanged = difference(unchanged, each)
-    left = error.outside(unchanged)
+    left = [conflict for conflict in error.conflicts if conflict.path not in unchanged]
     if left:
         raise ConflictsError(left)
 

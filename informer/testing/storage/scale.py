@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from informer.listwatch.resources import Resource
-from informer.testing.storage.field_owners import FieldOwners, ManagerId, Owned, entry_order
-from informer.testing.storage.field_sets import FieldSet, difference, intersection
-from informer.testing.storage.ownership import updated
+from informer.testing.storage.ownership import applied
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.write import Write
@@ -68,7 +66,7 @@ def with_scale(served: ServedResource, obj: dict[str, Any], scale: Mapping[str, 
 def scaled(
     served: ServedResource, obj: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]], write: Write
 ) -> dict[str, Any]:
-    """Returns the object after a write of its Scale, with its new managedFields; raises as `with_scale`.
+    """Returns the object after a write of its Scale; raises as `with_scale`, and as `applied`.
 
     Args:
         served: the object's resource.
@@ -76,62 +74,20 @@ def scaled(
         change: returns the new Scale, given the old one.
         write: who writes, and how.
     """
-    path, entries = _replicas_path(served), obj["metadata"].get("managedFields") or []
-    old = scale_of(served, obj)
-    old["metadata"]["managedFields"] = _scale_entries(entries, path)
-    new = change(old)
-    new = {**new, "metadata": new.get("metadata") or {}}
+    new = change(scale_of(served, obj))
     if not write.applies:
-        new = updated(SCALES, "scale", old, new, write)
-    obj = with_scale(served, obj, new)
-    obj["metadata"]["managedFields"] = _object_entries(
-        served, entries, new["metadata"].get("managedFields") or [], path
-    )
-    return obj
+        return with_scale(served, obj, new)
+    resource = served.resource
+    replicas = {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": obj["metadata"]["name"]},
+    }
+    return applied(served, "scale", obj, with_scale(served, replicas, new), write)
 
 
 def _replicas_path(served: ServedResource) -> str:
     return {**_PATHS, **served.scale_paths}["specReplicasPath"]
-
-
-def _scale_entries(entries: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """Returns the managedFields of an object's Scale."""
-    fields = _fields_of(path)
-    return FieldOwners(
-        {
-            _in_version(who, SCALES): Owned(SCALES.resource.api_version, _fields_of(".spec.replicas"), owned.time)
-            for who, owned in FieldOwners.read(entries).items()
-            if intersection(owned.fields, fields)
-        }
-    ).entries()
-
-
-def _object_entries(
-    served: ServedResource, entries: list[dict[str, Any]], scale_entries: list[dict[str, Any]], path: str
-) -> list[dict[str, Any]]:
-    """Returns the managedFields of an object, given those of its changed Scale.
-
-    As in the real server, the entry of an update has no time, and a manager may have two entries.
-    """
-    fields, scale, kept = _fields_of(path), FieldOwners.read(scale_entries), FieldOwners()
-    for who, owned in FieldOwners.read(entries).items():
-        lost = fields if intersection(owned.fields, fields) and scale.pop(who, None) is None else {}
-        left = difference(owned.fields, lost)
-        if left:
-            kept[who] = owned._replace(fields=left)
-    new = FieldOwners({_in_version(who, served): Owned(served.resource.api_version, fields, None) for who in scale})
-    return sorted([*kept.entries(), *new.entries()], key=entry_order)
-
-
-def _in_version(who: ManagerId, served: ServedResource) -> ManagerId:
-    return who._replace(api_version=served.resource.api_version if who.operation == "Update" else "")
-
-
-def _fields_of(path: str) -> FieldSet:
-    fields: FieldSet = {}
-    for name in reversed(path.strip(".").split(".")):
-        fields = {f"f:{name}": fields}
-    return fields
 
 
 def _selector(served: ServedResource, obj: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from informer.testing.server.pod_requests import PodLogs
 from informer.testing.server.request_bodies import decode_object
 from informer.testing.server.request_options import read_delete_options, read_write
 from informer.testing.server.versions import ServerVersion
-from informer.testing.storage.negotiation import representation_for
+from informer.testing.storage.negotiation import in_format, representation_for
 from informer.testing.storage.object_checks import Target, check_identity, metadata_of
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representation import Representation
@@ -100,7 +100,7 @@ class ResourceRequests:
         if target.subresource == "log":
             return self._log(target, request)
         status, body = self._answer(verb, _Call(target, request, write, representation))
-        return Answer(status, body, representation.media_type)
+        return Answer(status, in_format(representation.media_type, body), representation.media_type)
 
     def _answer(self, verb: str, call: _Call) -> _Body:
         if self._actions.has(call.target):

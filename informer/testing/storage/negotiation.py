@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import yaml
 
 from informer.protobuf.kinds import kind_named
-from informer.testing.storage.json_representations import BuiltInJson, CustomJson, JsonRepresentation, PartialJson
-from informer.testing.storage.managed_fields import WithoutManagedFields
+from informer.testing.storage.json_representations import JSON, PartialJson, whole_json
 from informer.testing.storage.protobuf_representations import (
     PROTOBUF,
     BuiltInProtobuf,
@@ -23,12 +23,11 @@ from informer.testing.storage.representation import PARTIAL, Representation
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import generic
 from informer.testing.storage.table_representation import TableJson
-from informer.testing.storage.yaml_representation import YAML, YamlRepresentation, encode_yaml
 from watch.errors import ApiError
 
-__all__ = ["JSON", "encode_status_for", "representation_for"]
+__all__ = ["encode_status_for", "in_format", "representation_for"]
 
-JSON = "application/json"
+YAML = "application/yaml"
 _SUPPORTED = f"{JSON}, application/yaml, {PROTOBUF}"
 _STREAMS = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
 
@@ -56,7 +55,7 @@ def representation_for(
     drops_fields: bool = False,
     include_object: str = "",
 ) -> Representation:
-    """Returns the first representation that the client accepts and the server supports.
+    """Returns the first representation that the client accepts and the server supports. One in YAML writes JSON (`in_format`).
 
     Args:
         accept: the request's Accept header; "" accepts anything.
@@ -86,11 +85,12 @@ def representation_for(
                 raise ApiError(406, "NotAcceptable", f"you requested {form}, but the requested object is a list")
             found = PartialProtobuf(version) if protobuf else PartialJson(version)
         elif form == "Table" and not protobuf and version in ("v1", "v1beta1") and group == "meta.k8s.io":
-            found = TableJson(_json(served), served, version, include_object)
+            found = TableJson(whole_json(served), served, version, include_object)
         if found is not None:
-            drops = drops_fields and parameters.get("drop") == "metadata.managedFields"
-            found = WithoutManagedFields(found) if drops else found
-            return YamlRepresentation(found) if media == YAML else found
+            found.drops_managed_fields = drops_fields and parameters.get("drop") == "metadata.managedFields"
+            if media == YAML:
+                found.media_type = YAML
+            return found
     if known or served.custom:
         raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {_SUPPORTED}")
     raise generic(406, f"406: Not Acceptable\n\nAvailable representations: {_SUPPORTED}")
@@ -112,21 +112,26 @@ def encode_status_for(accept: str, status: Mapping[str, Any]) -> tuple[str, byte
         if media == PROTOBUF:
             return PROTOBUF, encode_document(status)
         if media == YAML:
-            return YAML, encode_yaml(status)
+            return YAML, _yaml(status)
         if media in ("*/*", JSON):
             break
     return JSON, msgspec.json.encode(status) + b"\n"
 
 
+def in_format(media_type: str, body: list[bytes]) -> list[bytes]:
+    """Returns an answer that is in JSON or protobuf, as a representation has written it, in the format of a media type."""
+    return [_yaml(msgspec.json.decode(b"".join(body)))] if media_type == YAML else body
+
+
+def _yaml(value: Any) -> bytes:
+    return yaml.safe_dump(value, allow_unicode=True, width=1_000_000).encode()
+
+
 def _whole(served: ServedResource, *, protobuf: bool) -> Representation | None:
     if not protobuf:
-        return _json(served)
+        return whole_json(served)
     kind = None if served.custom else kind_named(served.resource.api_version, served.resource.kind)
     return None if kind is None else BuiltInProtobuf(served, kind)
-
-
-def _json(served: ServedResource) -> JsonRepresentation:
-    return CustomJson(served) if served.custom else BuiltInJson(served)
 
 
 def _clauses(accept: str) -> Iterator[_Clause]:

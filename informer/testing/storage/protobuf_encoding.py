@@ -21,6 +21,37 @@ from watch.protobuf_wire import BYTES, DOUBLE, MAGIC, VARINT
 __all__ = ["encode_envelope", "encode_list", "encode_message", "encode_status", "encode_watch_event"]
 
 _VARINTS = ("int", "uint", "bool")
+_META = "k8s.io/apimachinery/pkg/apis/meta/v1."
+_LIST_META, _STATUS = f"{_META}ListMeta", f"{_META}Status"
+_DETAILS, _CAUSE, _SHARD = f"{_META}StatusDetails", f"{_META}StatusCause", f"{_META}ShardInfo"
+
+
+def _texts(first: int, *names: str) -> tuple[FieldType, ...]:
+    return tuple(FieldType(number, name, "one", (), "string") for number, name in enumerate(names, first))
+
+
+# Messages that the table of kinds does not have, since no kind contains them.
+_MORE_MESSAGES = {
+    _LIST_META: (
+        *_texts(1, "selfLink", "resourceVersion", "continue"),
+        FieldType(4, "remainingItemCount", "one", ("pointer",), "int"),
+        FieldType(5, "shardInfo", "one", ("pointer",), _SHARD),
+    ),
+    _SHARD: _texts(1, "selector"),
+    _STATUS: (
+        FieldType(1, "metadata", "one", (), _LIST_META),
+        *_texts(2, "status", "message", "reason"),
+        FieldType(5, "details", "one", ("pointer",), _DETAILS),
+        FieldType(6, "code", "one", (), "int"),
+    ),
+    _DETAILS: (
+        *_texts(1, "name", "group", "kind"),
+        FieldType(4, "causes", "list", (), _CAUSE),
+        FieldType(5, "retryAfterSeconds", "one", (), "int"),
+        *_texts(6, "uid"),
+    ),
+    _CAUSE: _texts(1, "reason", "message", "field"),
+}
 
 
 def encode_message(obj: Mapping[str, Any], message: str) -> bytes:
@@ -31,7 +62,7 @@ def encode_message(obj: Mapping[str, Any], message: str) -> bytes:
         message: its name in the table of kinds.
     """
     parts: list[bytes] = []
-    for field in message_fields(message):
+    for field in _MORE_MESSAGES.get(message) or message_fields(message):
         if not field.name:
             parts.append(_tagged(field.number, encode_message(obj, field.value)))
             continue
@@ -58,18 +89,12 @@ def encode_list(metadata: Mapping[str, Any], items: list[bytes]) -> bytes:
         metadata: the list's metadata in API form.
         items: the messages of its items.
     """
-    return _tagged(1, _list_meta(metadata)) + b"".join(_tagged(2, item) for item in items)
+    return _tagged(1, encode_message(metadata, _LIST_META)) + b"".join(_tagged(2, item) for item in items)
 
 
 def encode_status(status: Mapping[str, Any]) -> bytes:
     """Returns the message of a Status in API form."""
-    parts = [_tagged(1, _list_meta(status.get("metadata") or {}))]
-    for number, name in ((2, "status"), (3, "message"), (4, "reason")):
-        parts.append(_tagged(number, str(status.get(name, "")).encode()))
-    if (details := status.get("details")) is not None:
-        parts.append(_tagged(5, _details(details)))
-    parts.append(_number(6, int(status.get("code", 0))))
-    return b"".join(parts)
+    return encode_message(status, _STATUS)
 
 
 def encode_watch_event(event_type: str, body: bytes) -> bytes:
@@ -81,33 +106,6 @@ def encode_watch_event(event_type: str, body: bytes) -> bytes:
     """
     frame = _tagged(1, event_type.encode()) + _tagged(2, _tagged(1, body))
     return len(frame).to_bytes(4, "big") + frame
-
-
-def _list_meta(metadata: Mapping[str, Any]) -> bytes:
-    parts = [
-        _tagged(1, b""),
-        _tagged(2, str(metadata.get("resourceVersion", "")).encode()),
-        _tagged(3, str(metadata.get("continue", "")).encode()),
-    ]
-    if (remaining := metadata.get("remainingItemCount")) is not None:
-        parts.append(_number(4, remaining))
-    if (shard := metadata.get("shardInfo")) is not None:
-        parts.append(_tagged(5, _tagged(1, shard["selector"].encode())))
-    return b"".join(parts)
-
-
-def _details(details: Mapping[str, Any]) -> bytes:
-    parts = [
-        _tagged(number, str(details.get(name, "")).encode())
-        for number, name in ((1, "name"), (2, "group"), (3, "kind"))
-    ]
-    for cause in details.get("causes") or ():
-        texts = [
-            _tagged(n, str(cause.get(name, "")).encode()) for n, name in ((1, "reason"), (2, "message"), (3, "field"))
-        ]
-        parts.append(_tagged(4, b"".join(texts)))
-    parts += [_number(5, int(details.get("retryAfterSeconds", 0))), _tagged(6, str(details.get("uid", "")).encode())]
-    return b"".join(parts)
 
 
 def _tagged(number: int, value: bytes) -> bytes:

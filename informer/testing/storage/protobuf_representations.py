@@ -13,7 +13,7 @@ import msgspec
 from typing_extensions import override
 
 from informer.objects.json_edit import parts_of
-from informer.protobuf.kinds import PARTIAL_METADATA, Kind, kind_named
+from informer.protobuf.kinds import PARTIAL_METADATA, Kind, kind_named, metadata_kind
 from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.protobuf_encoding import (
     encode_envelope,
@@ -22,7 +22,7 @@ from informer.testing.storage.protobuf_encoding import (
     encode_status,
     encode_watch_event,
 )
-from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL, Representation, partial_list_metadata
+from informer.testing.storage.representation import PARTIAL, Representation, partial_list_metadata
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Stored
 
@@ -46,8 +46,8 @@ class _Protobuf(Representation):
     stream_media_type = f"{PROTOBUF};stream=watch"
 
     def __init__(self, kind: Kind, list_kind: str) -> None:
-        self._kind = kind
-        self._list_kind = list_kind
+        super().__init__(kind.kind, kind.api_version, list_kind)
+        self._name = kind.message
 
     def _message(self, stored: Stored) -> bytes:
         """The message of an object, without the envelope."""
@@ -55,7 +55,7 @@ class _Protobuf(Representation):
 
     @override
     def single(self, stored: Stored) -> bytes:
-        return encode_envelope(self._kind.api_version, self._kind.kind, self._message(stored))
+        return encode_envelope(self.api_version, self.kind, self._message(self.wanted(stored)))
 
     @override
     def document(self, obj: Mapping[str, Any]) -> bytes:
@@ -63,8 +63,8 @@ class _Protobuf(Representation):
 
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
-        message = encode_list(metadata, [self._message(stored) for stored in objects])
-        return [encode_envelope(self._kind.api_version, self._list_kind, message)]
+        message = encode_list(metadata, [self._message(self.wanted(stored)) for stored in objects])
+        return [encode_envelope(self.api_version, self.list_kind, message)]
 
     @override
     def event(self, type: str, stored: Stored) -> bytes:
@@ -78,12 +78,6 @@ class _Protobuf(Representation):
     @override
     def framed(self, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + data
-
-    @override
-    def bookmark(self, resource_version: int, *, initial_events_end: bool) -> bytes:
-        metadata = {"resourceVersion": str(resource_version), **(INITIAL_EVENTS_END if initial_events_end else {})}
-        message = encode_message({"metadata": metadata}, self._kind.message)
-        return encode_watch_event("BOOKMARK", encode_envelope(self._kind.api_version, self._kind.kind, message))
 
 
 class BuiltInProtobuf(_Protobuf):
@@ -101,19 +95,15 @@ class BuiltInProtobuf(_Protobuf):
     @override
     def _message(self, stored: Stored) -> bytes:
         if self._served.is_view:
-            return encode_message(self._served.from_stored(stored.to_dict()), self._kind.message)
-        return _message_of(stored.body, self._kind.message)
+            return encode_message(self._served.from_stored(stored.to_dict()), self._name)
+        return _message_of(stored.body, self._name)
 
 
 class PartialProtobuf(_Protobuf):
-    """Writes the metadata of objects in protobuf, of custom resources too.
-
-    Args:
-        version: of meta.k8s.io, such as "v1".
-    """
+    """Writes the metadata of objects in protobuf, of custom resources too; `version` is that of meta.k8s.io, such as "v1"."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(Kind(f"meta.k8s.io/{version}", PARTIAL[0], PARTIAL_METADATA), PARTIAL[1])
+        super().__init__(metadata_kind(f"meta.k8s.io/{version}", PARTIAL[0]), PARTIAL[1])
 
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
@@ -121,7 +111,7 @@ class PartialProtobuf(_Protobuf):
 
     @override
     def _message(self, stored: Stored) -> bytes:
-        return _message_of(b'{"metadata":%s}' % bytes(parts_of(stored.body)["metadata"]), PARTIAL_METADATA)
+        return _message_of(b'{"metadata":%s}' % bytes(parts_of(stored.body)["metadata"]), self._name)
 
 
 def encode_document(obj: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from informer.objects.json_edit import parts_of
 from informer.testing.api_documents.published import published
 from informer.testing.storage.json_representations import JsonRepresentation
-from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL
+from informer.testing.storage.representation import PARTIAL, bookmark_metadata
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request
 from informer.testing.storage.storage import Stored
@@ -51,7 +51,7 @@ class TableJson(JsonRepresentation):
             )
         self._whole = whole
         self._served = served
-        self._version = f"meta.k8s.io/{version}"
+        super().__init__("Table", f"meta.k8s.io/{version}", "Table")
         self._include = include or "Metadata"
         self._columns_sent = False
 
@@ -72,8 +72,8 @@ class TableJson(JsonRepresentation):
     @override
     def bookmark(self, resource_version: int, *, initial_events_end: bool) -> bytes:
         version = {"resourceVersion": str(resource_version)}
-        metadata = {**version, **(INITIAL_EVENTS_END if initial_events_end else {})}
-        shown: dict[str, Any] = {"kind": PARTIAL[0], "apiVersion": self._version, "metadata": metadata}
+        metadata = bookmark_metadata(resource_version, initial_events_end=initial_events_end)
+        shown: dict[str, Any] = {"kind": PARTIAL[0], "apiVersion": self.api_version, "metadata": metadata}
         return self._event("BOOKMARK", version, {"cells": self._empty_cells(), "object": shown})
 
     def _event(self, type: str, metadata: Mapping[str, Any], row: dict[str, Any]) -> bytes:
@@ -82,10 +82,11 @@ class TableJson(JsonRepresentation):
         return b'{"type":"%s","object":%s}\n' % (type.encode(), self._table(metadata, columns, [row]))
 
     def _table(self, metadata: Mapping[str, Any], columns: Any, rows: Any) -> bytes:
-        table = {"kind": "Table", "apiVersion": self._version, "metadata": metadata}
+        table = {"kind": "Table", "apiVersion": self.api_version, "metadata": metadata}
         return _encode({**table, "columnDefinitions": columns, "rows": rows})
 
     def _row(self, stored: Stored) -> dict[str, Any]:
+        stored = self.wanted(stored)
         obj = self._served.read(stored)
         row: dict[str, Any] = {"cells": self._cells(obj)}
         conditions = pod_conditions(obj) if self._served.bucket == "pods" else []
@@ -96,7 +97,7 @@ class TableJson(JsonRepresentation):
             shown = msgspec.Raw(self._whole.single(stored))
         elif self._include == "Metadata":
             metadata = msgspec.Raw(bytes(parts_of(stored.body)["metadata"]))
-            shown = {"kind": PARTIAL[0], "apiVersion": self._version, "metadata": metadata}
+            shown = {"kind": PARTIAL[0], "apiVersion": self.api_version, "metadata": metadata}
         return {**row, "object": shown}
 
     def _cells(self, obj: Mapping[str, Any]) -> Any:

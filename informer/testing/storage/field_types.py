@@ -115,9 +115,17 @@ class FieldType:
         """Returns the type of the part to which a path's element leads."""
         return (self.field(element[2:]) or _UNDECLARED) if element[0] == "f" else self.item()
 
-    def default(self, element: str) -> Any:
-        """Returns the default of the field of a path's element; None if it has none."""
-        return (self._fields.get(element[2:]) or _ANY).get("default")
+    def default(self, name: str) -> Any:
+        """Returns the default of a map's field; None if it has none."""
+        return (self._fields.get(name) or _ANY).get("default")
+
+    def always_has(self, element: str) -> Any:
+        """Returns the empty struct or list that Go's type has in place of a missing field; None if the field is optional."""
+        name, field = element[2:], self._fields.get(element[2:]) or _ANY
+        if field.get("default") == {} and _referred(field):
+            return {}
+        is_list = "x-kubernetes-patch-strategy" in field and name in self._schema.get("required", ())
+        return [] if is_list else None
 
     def _field_type(self, name: str) -> FieldType | None:
         if name:

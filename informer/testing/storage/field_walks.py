@@ -143,10 +143,9 @@ def _compare(type_: FieldType, old: Any, new: Any, path: Path, found: Comparison
             found.modified.add(path)
             return
         for element in {**left, **right}:
-            # Go's structs always have the structs in them.
-            missing = {} if type_.default(element) == {} else _ABSENT
-            below = (*path, element)
-            _compare(type_.below(element), left.get(element, missing), right.get(element, missing), below, found)
+            below, missing = (*path, element), type_.always_has(element)
+            before, after = (parts.get(element, _ABSENT if missing is None else missing) for parts in (left, right))
+            _compare(type_.below(element), before, after, below, found)
 
 
 def _merge_items(type_: FieldType, old: list[Any], new: list[Any]) -> list[Any]:
@@ -207,7 +206,7 @@ def _element(type_: FieldType, index: int, item: Any) -> str:
             raise ValueError(f"element {index}: associative list without keys has an element that's a map type")
         return item_element("v", item)
     fields = item if isinstance(item, dict) else {}
-    keys = {key: fields.get(key, type_.item().default(f"f:{key}")) for key in type_.keys}
+    keys = {key: fields.get(key, type_.item().default(key)) for key in type_.keys}
     keys = {key: value for key, value in keys.items() if value is not None}
     if not keys:
         raise ValueError(f"element {index}: associative list with keys has an element without key fields")

@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from informer.testing.storage.admission import NoAdmission
-from informer.testing.storage.schemas import cel
+from informer.testing.storage.schemas import cel, validation
 from watch.errors import ApiError
 
 RULES_NEED = r"CEL expressions need the package cel-expr-python: pip install 'kube-informer\[cel\]'"
+SCHEMAS_NEED = r"schemas of custom resources need the package jsonschema: pip install 'kube-informer\[testing\]'"
 INTEGER = {"type": "integer"}
 
 
@@ -96,6 +97,14 @@ def test_rules_without_their_extra_are_refused(server, without):
     with pytest.raises(ApiError, match=RULES_NEED) as caught:
         server.define("Widget", schema=schema_of({"a": INTEGER}, "self.a > 1"))
     assert caught.value.status == 501
+
+
+def test_schemas_without_their_extra_are_refused(server, call, without):
+    """The error of the definition names the extra. Resources whose objects may have any fields need none."""
+    without("jsonschema", validation._validator_class)
+    server.define("Gadget")
+    with pytest.raises(ApiError, match=SCHEMAS_NEED):
+        server.define("Widget", schema=schema_of({"without": INTEGER}))
 
 
 @pytest.mark.parametrize(

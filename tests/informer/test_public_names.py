@@ -36,6 +36,7 @@ HEAVY = [
     "cryptography",
     "trustme",
     "jsonpatch",
+    "jsonschema",
     "cel_expr_python",
     "pydantic",
     "requests",

@@ -11,7 +11,7 @@ import msgspec
 
 from informer.testing.storage.schemas.rules import Rules, compile_rules
 from informer.testing.storage.schemas.structure import EMBEDDED, PRESERVES, Schema, complete
-from informer.testing.storage.schemas.validation import failures
+from informer.testing.storage.schemas.validation import SchemaValidator
 from informer.testing.storage.statuses import Cause
 
 __all__ = ["CustomSchema"]
@@ -63,9 +63,10 @@ class CustomSchema:
         """Returns what is wrong with the rules of a schema, which is at a path of its definition.
 
         Raises:
-            ImportError: there are rules, and the CEL engine is not installed.
+            ImportError: a package that the schema needs is not installed.
         """
         causes: list[Cause] = []
+        _ = self.is_free or self._validator
         compile_rules(self.schema, path, causes)
         return causes
 
@@ -81,7 +82,7 @@ class CustomSchema:
         """
         if self.is_free:
             return []
-        causes = list(failures(obj, self.schema, old))
+        causes = list(self._validator.causes(obj, old))
         if self._rules is None:
             return causes
         if any(cause.reason in _BLOCKING for cause in causes):
@@ -92,6 +93,10 @@ class CustomSchema:
             else:
                 causes.append(broken.cause)
         return causes
+
+    @functools.cached_property
+    def _validator(self) -> SchemaValidator:
+        return SchemaValidator(self.schema)
 
     @functools.cached_property
     def _rules(self) -> Rules | None:

@@ -21,7 +21,7 @@ from informer.testing.storage.schemas.structure import (
     complete,
     joined,
 )
-from informer.testing.storage.schemas.validation import failures, pattern_of
+from informer.testing.storage.schemas.validation import SchemaValidator, pattern_of
 from informer.testing.storage.statuses import Cause, shown
 
 __all__ = ["schema_causes", "unknown_formats"]
@@ -202,5 +202,5 @@ def _default_causes(schema: Schema, path: str) -> Iterator[Cause]:
     default = schema["default"]
     if complete({"default": copy.deepcopy(default)}, {"properties": {"default": schema}}):
         yield Cause.bad(f"{path}.default", shown(default), "must not have unknown fields")
-    for cause in failures(default, schema):
+    for cause in SchemaValidator(schema).causes(default):
         yield cause._replace(field=joined(f"{path}.default", cause.field) if cause.field else f"{path}.default")

@@ -1,6 +1,6 @@
 """Validates values by a structural schema, with the causes that the real server gives.
 
-The package `jsonschema` finds what is wrong with each value by the keywords of JSON Schema. It is imported with the first schema.
+The package `jsonschema` checks each value by the keywords of JSON Schema. It is imported with the first schema.
 
 Source: kube-openapi pkg/validation; apiextensions-apiserver pkg/apiserver/validation, pkg/apiserver/schema/listtype and
 /objectmeta.

@@ -8,6 +8,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from informer.testing.storage.kinds.tables import rules_in
 from tests.support.objects import config_map, namespace_object, pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -516,3 +517,11 @@ def test_one_of_concurrent_writers_wins(server, call):
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] + [409] * 7
+
+
+def test_the_tables_of_built_in_kinds_are_read_once(server):
+    """Not for each write, of which they would take most of the time."""
+    server.create(config_map("a"))
+    before = rules_in.cache_info().currsize
+    server.create(config_map("b"))
+    assert rules_in.cache_info().currsize == before

@@ -69,7 +69,6 @@ _FULL["spec"] |= {
         {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
         {"name": "d", "downwardAPI": {"items": [{"path": "x", "fieldRef": {"fieldPath": "metadata.name"}}]}},
         {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}},
-        {"name": "z", "emptyDir": {"sizeLimit": "1024Ki"}},
     ],
 }
 _EVERYTHING = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}
@@ -122,10 +121,6 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "service-account": (f"{CORE}serviceaccounts", {}),
     "config-map": (f"{CORE}configmaps", {"data": {"a": "b"}}),
     "endpoints": (f"{CORE}endpoints", {"subsets": [{"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 1}]}]}),
-    "limit-range": (
-        f"{CORE}limitranges",
-        spec(limits=[{"type": "Container", "max": {"cpu": "1000m"}, "default": {"memory": "1Gi"}}]),
-    ),
     "quota": (f"{CORE}resourcequotas", spec(hard={"pods": "1000", "requests.cpu": "1.5", "memory": "1e3"})),
     "ingress": (
         f"{NETWORKING}ingresses",
@@ -138,13 +133,12 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         spec(controller="x/y", parameters={"kind": "A", "name": "b"}),
     ),
     "scaler": (SCALING, spec(maxReplicas=3, scaleTargetRef=TARGET)),
-    "scaler-behavior": (
+    "scaler-of-memory": (
         SCALING,
         spec(
             maxReplicas=3,
             minReplicas=2,
             scaleTargetRef=TARGET,
-            behavior={"scaleUp": {"stabilizationWindowSeconds": 3}},
             metrics=[
                 {
                     "type": "Resource",

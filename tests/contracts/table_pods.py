@@ -14,8 +14,7 @@ def _pod(status: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return {"spec": {"containers": CONTAINERS, **spec}, "status": status}
 
 
-def _container(name: str, restarts: int = 0, *, ready: bool = False, last: str = "", **state: Any) -> dict[str, Any]:
-    ended = {"lastState": {"terminated": {"exitCode": 1, "finishedAt": last}}} if last else {}
+def _container(name: str, restarts: int = 0, *, ready: bool = False, **state: Any) -> dict[str, Any]:
     return {
         "name": name,
         "image": "i",
@@ -23,7 +22,6 @@ def _container(name: str, restarts: int = 0, *, ready: bool = False, last: str =
         "ready": ready,
         "restartCount": restarts,
         "state": state,
-        **ended,
     }
 
 
@@ -32,7 +30,7 @@ def _ended(code: int = 0, **more: Any) -> dict[str, Any]:
 
 
 _RUNNING = {"startedAt": TIME}
-_INIT = [{"name": "i", "image": "i"}, {"name": "s", "image": "i", "restartPolicy": "Always"}]
+_INIT = [{"name": "i", "image": "i"}, {"name": "s", "image": "i"}]
 _READY = [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "True"}]
 PODS: dict[str, dict[str, Any]] = {
     "pending": _pod({"phase": "Pending"}),
@@ -43,7 +41,7 @@ PODS: dict[str, dict[str, Any]] = {
             "podIP": "10.0.0.1",
             "conditions": _READY,
             "containerStatuses": [
-                _container("c", 2, ready=True, last=TIME, running=_RUNNING),
+                _container("c", 2, ready=True, running=_RUNNING),
                 _container("d", 1, ready=True, running=_RUNNING),
             ],
         },
@@ -75,23 +73,11 @@ PODS: dict[str, dict[str, Any]] = {
         initContainers=_INIT,
     ),
     "init-fails": _pod(
-        {"phase": "Pending", "initContainerStatuses": [_container("i", 1, last=TIME, terminated=_ended(2))]},
+        {"phase": "Pending", "initContainerStatuses": [_container("i", 1, terminated=_ended(2))]},
         initContainers=_INIT,
     ),
     "init-runs": _pod(
         {"phase": "Pending", "initContainerStatuses": [_container("i", running=_RUNNING)]}, initContainers=_INIT
-    ),
-    "sidecar": _pod(
-        {
-            "phase": "Running",
-            "conditions": _READY,
-            "initContainerStatuses": [
-                _container("i", 5, terminated=_ended()),
-                {**_container("s", 2, ready=True, running=_RUNNING), "started": True},
-            ],
-            "containerStatuses": [_container("c", 1, ready=True, running=_RUNNING)],
-        },
-        initContainers=_INIT,
     ),
     "gated": _pod(
         {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]}

@@ -43,11 +43,7 @@ GADGETS = {
                                     "size": {"type": "string", "enum": ["a", "b"], "nullable": True},
                                     "port": {"x-kubernetes-int-or-string": True},
                                     "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-                                    "template": {
-                                        "type": "object",
-                                        "x-kubernetes-embedded-resource": True,
-                                        "x-kubernetes-preserve-unknown-fields": True,
-                                    },
+                                    "template": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
                                     "parts": {
                                         "type": "array",
                                         "items": {"type": "object", "properties": {"k": {"type": "string"}}},

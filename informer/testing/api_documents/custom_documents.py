@@ -5,34 +5,16 @@ Source: apiextensions-apiserver pkg/controller/openapi/builder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from informer.testing.api_documents.published import published
 
-__all__ = ["REFERENCE", "custom_documents", "schema_name"]
+__all__ = ["REFERENCE", "custom_documents", "with_inner"]
 
 REFERENCE = "#/components/schemas/"
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_MORE_INFO = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
-# What every embedded object has.
-_EMBEDDED = {
-    "apiVersion": {
-        "description": f"apiVersion defines the versioned schema of this representation of an object. {_MORE_INFO}#resources",
-        "type": "string",
-    },
-    "kind": {
-        "description": "kind is a string value representing the type of this object. In CamelCase. "
-        f"{_MORE_INFO}#types-kinds",
-        "type": "string",
-    },
-    "metadata": {
-        "description": f"Standard object's metadata. {_MORE_INFO}#metadata",
-        "allOf": [{"$ref": f"{REFERENCE}{_META}.ObjectMeta"}],
-    },
-}
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
 
@@ -51,7 +33,7 @@ def custom_documents(definitions: Iterable[Mapping[str, Any]]) -> dict[str, dict
     return documents
 
 
-def schema_name(group: str, version: str, kind: str) -> str:
+def _schema_name(group: str, version: str, kind: str) -> str:
     """Returns the name under which a document has the schema of a kind."""
     return ".".join((*reversed(group.split(".")), version, kind))
 
@@ -82,9 +64,9 @@ def _document(spec: Mapping[str, Any], version: Mapping[str, Any]) -> dict[str, 
     if "scale" not in subresources:
         for each in ("Scale", "ScaleSpec", "ScaleStatus"):
             del schemas[f"io.k8s.api.autoscaling.v1.{each}"]
-    kind = schema_name(group, name, names["kind"])
+    kind = _schema_name(group, name, names["kind"])
     selectable = [{"fieldPath": each["jsonPath"].lstrip(".")} for each in version.get("selectableFields") or ()]
-    for each in (kind, schema_name(group, name, list_kind)) if selectable else ():
+    for each in (kind, _schema_name(group, name, list_kind)) if selectable else ():
         schemas[each]["x-kubernetes-selectable-fields"] = selectable
     schemas[kind] = _schema_of_kind((version.get("schema") or {}).get("openAPIV3Schema") or {}, schemas[kind])
     return document
@@ -102,18 +84,20 @@ def _schema_of_kind(schema: Mapping[str, Any], published_schema: Mapping[str, An
     return made | {key: value for key, value in published_schema.items() if key.startswith("x-kubernetes-")}
 
 
+def with_inner(schema: Mapping[str, Any], change: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+    """Returns a schema with another form of the schemas of its fields, items and values."""
+    made = dict(schema)
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = change(made[key])
+    if made.get("properties"):
+        made["properties"] = {name: change(each) for name, each in made["properties"].items()}
+    return made
+
+
 def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a schema as the server publishes it."""
-    made = dict(schema)
-    if isinstance(made.get("items"), dict):
-        made["items"] = _schema(made["items"])
-    if isinstance(made.get("additionalProperties"), dict):
-        made["additionalProperties"] = _schema(made["additionalProperties"])
-    if made.get("properties"):
-        made["properties"] = {name: _schema(each) for name, each in made["properties"].items()}
+    made = with_inner(schema, _schema)
     if made.get("x-kubernetes-int-or-string"):
         made["anyOf"] = _INT_OR_STRING
-    if made.get("x-kubernetes-embedded-resource"):
-        made["properties"] = {**made.get("properties", {}), **_EMBEDDED}
-        made["required"] = list(dict.fromkeys((*made.get("required", ()), "kind", "apiVersion")))
     return made

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from informer.testing.api_documents.custom_documents import custom_documents
-from informer.testing.api_documents.openapi_v2 import openapi_v2
-from informer.testing.api_documents.openapi_v2_protobuf import encode_openapi_v2
+from informer.testing.api_documents.openapi_v2 import encode_openapi_v2, openapi_v2
 from informer.testing.api_documents.published import published
 from informer.testing.http.connection import Exchange
 from informer.testing.server.responses import TEXT, send_body

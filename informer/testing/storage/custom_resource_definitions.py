@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from informer.testing.storage.schemas.definition_checks import definition_causes
-from informer.testing.storage.schemas.schema_checks import unknown_formats
+from informer.testing.storage.schemas.definition_checks import definition_causes, unknown_formats
 from informer.testing.storage.served_resources import ServedResources, served_versions
 from informer.testing.storage.statuses import invalid
 from informer.testing.storage.storage import Storage, Stored

@@ -13,7 +13,7 @@ from informer.testing.storage.ownership import applied
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.write import Write
-from informer.testing.tables.cells import selector_text
+from informer.testing.tables.cells import selector_text, value_at
 
 __all__ = ["SCALES", "scale_of", "scaled", "with_scale"]
 
@@ -27,11 +27,11 @@ _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 def scale_of(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the Scale of an object."""
     paths = {**_PATHS, **served.scale_paths}
-    status: dict[str, Any] = {"replicas": _get(obj, paths["statusReplicasPath"]) or 0}
+    status: dict[str, Any] = {"replicas": value_at(obj, paths["statusReplicasPath"].strip(".")) or 0}
     selector = _selector(served, obj)
     if selector:
         status["selector"] = selector
-    replicas = _get(obj, paths["specReplicasPath"])
+    replicas = value_at(obj, paths["specReplicasPath"].strip("."))
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -93,14 +93,8 @@ def _replicas_path(served: ServedResource) -> str:
 def _selector(served: ServedResource, obj: Mapping[str, Any]) -> str:
     if served.custom:
         path = served.scale_paths.get("labelSelectorPath")
-        return str(_get(obj, path) or "") if path else ""
-    selector = _get(obj, ".spec.selector") or {}
+        return str(value_at(obj, path.strip(".")) or "") if path else ""
+    selector = value_at(obj, "spec.selector") or {}
     if "matchLabels" in selector or "matchExpressions" in selector:
         return selector_text(selector)
     return selector_text({"matchLabels": selector})
-
-
-def _get(obj: Any, path: str) -> Any:
-    for key in path.strip(".").split("."):
-        obj = obj.get(key) if isinstance(obj, Mapping) else None
-    return obj

@@ -6,38 +6,27 @@ Source: kubernetes pkg/printers/internalversion/printers.go, printPod.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from informer.testing.tables.cells import age, at, human_duration, seconds_since, value_at
+from informer.testing.tables.cells import age, at, value_at
 
 __all__ = ["pod_cells", "pod_conditions"]
 
 _Obj = Mapping[str, Any]
 
 
-class _Containers(NamedTuple):
-    """The state of a pod's containers."""
-
-    reason: str
-    ready: int = 0
-    restarts: int = 0
-    last_restart: str = ""
-
-
 def pod_cells(pod: _Obj) -> list[Any]:
     """Returns the cells of a pod after its name."""
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    sidecars = {each["name"] for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"}
-    state = _state(spec, status, sidecars)
-    restarts = str(state.restarts)
-    if state.restarts and state.last_restart:
-        restarts = f"{state.restarts} ({human_duration(seconds_since(state.last_restart))} ago)"
-    total = len(spec.get("containers") or ()) + len(sidecars)
+    before, containers = (status.get(f"{name}Statuses") or () for name in ("initContainer", "container"))
+    starting = _init_reason(spec, status)
+    ready = [each for each in containers if each.get("ready") and value_at(each, "state.running") is not None]
+    restarts = sum(each.get("restartCount") or 0 for each in (before if starting else containers))
     ends = status.get("phase") not in ("Succeeded", "Failed") and "deletionTimestamp" in pod["metadata"]
     return [
-        f"{state.ready}/{total}",
-        "Terminating" if ends else state.reason,
-        restarts,
+        f"{0 if starting else len(ready)}/{len(spec.get('containers') or ())}",
+        "Terminating" if ends else starting or _reason(status),
+        str(restarts),
         age(pod),
         next((each.get("ip") for each in status.get("podIPs") or ()), "") or "<none>",
         at("spec.nodeName", "<none>")(pod),
@@ -55,68 +44,35 @@ def pod_conditions(pod: _Obj) -> list[dict[str, str]]:
     return [{"type": "Completed", "status": "True", "reason": phase, "message": messages[phase]}]
 
 
-def _state(spec: _Obj, status: _Obj, sidecars: set[str]) -> _Containers:
-    reason = status.get("reason") or status.get("phase") or ""
-    if any(
-        each.get("type") == "PodScheduled" and each.get("reason") == "SchedulingGated"
-        for each in status.get("conditions") or ()
-    ):
-        reason = "SchedulingGated"
-    started, initializing = _init_state(spec, status, sidecars, reason)
-    if initializing and not _is_true(status, "Initialized"):
-        return started
-    own = [each for each in status.get("initContainerStatuses") or () if each.get("name") in sidecars]
-    return _main_state(status, started._replace(**_restarts(own)))
-
-
-def _init_state(spec: _Obj, status: _Obj, sidecars: set[str], reason: str) -> tuple[_Containers, bool]:
-    """Returns the state while a pod's init containers run, and whether they do."""
-    ready = 0
-    seen: list[_Obj] = []
-    for index, container in enumerate(status.get("initContainerStatuses") or ()):
-        seen.append(container)
-        state = container.get("state") or {}
-        ended, waiting = state.get("terminated"), (state.get("waiting") or {}).get("reason")
-        if ended is not None and not ended.get("exitCode"):
-            continue
-        if container.get("name") in sidecars and container.get("started"):
-            ready += bool(container.get("ready"))
-            continue
-        if ended is not None:
-            shown = _ended(ended)
-        else:
+def _init_reason(spec: _Obj, status: _Obj) -> str:
+    """Returns why a pod's own containers do not run yet; "" once its init containers have ended."""
+    for i, container in enumerate(status.get("initContainerStatuses") or ()):
+        ended, waiting = value_at(container, "state.terminated"), value_at(container, "state.waiting.reason")
+        if ended is not None and ended.get("exitCode"):
+            return f"Init:{_ended(ended)}"
+        if ended is None and not _is_true(status, "Initialized"):
             total = len(spec.get("initContainers") or ())
-            shown = waiting if waiting and waiting != "PodInitializing" else f"{index}/{total}"
-        return _Containers(f"Init:{shown}", ready, **_restarts(seen)), True
-    return _Containers(reason, ready), False
+            return f"Init:{waiting if waiting and waiting != 'PodInitializing' else f'{i}/{total}'}"
+    return ""
 
 
-def _main_state(status: _Obj, before: _Containers) -> _Containers:
-    containers = list(status.get("containerStatuses") or ())
-    reason, failure, ready, running = before.reason, "", before.ready, False
-    for container in reversed(containers):
-        state = container.get("state") or {}
-        ended, waiting = state.get("terminated"), (state.get("waiting") or {}).get("reason")
+def _reason(status: _Obj) -> str:
+    conditions = status.get("conditions") or ()
+    gated = any((each.get("type"), each.get("reason")) == ("PodScheduled", "SchedulingGated") for each in conditions)
+    reason = "SchedulingGated" if gated else status.get("reason") or status.get("phase") or ""
+    failure, running = "", False
+    for container in reversed(status.get("containerStatuses") or ()):
+        ended, waiting = value_at(container, "state.terminated"), value_at(container, "state.waiting.reason")
         if waiting:
             reason = waiting
         elif ended is not None:
             reason = _ended(ended)
             failure = reason if ended.get("exitCode") else failure
-        elif container.get("ready") and "running" in state:
+        elif container.get("ready"):
             running = True
-            ready += 1
-    if reason == "Completed":
-        healthy = running and _is_true(status, "Ready")
-        reason = "Running" if healthy else failure or ("NotReady" if running else reason)
-    own = _restarts(containers)
-    last = max(before.last_restart, own["last_restart"])
-    return _Containers(reason, ready, before.restarts + own["restarts"], last)
-
-
-def _restarts(containers: list[_Obj]) -> dict[str, Any]:
-    ends = [value_at(each, "lastState.terminated.finishedAt") or "" for each in containers]
-    total = sum(int(each.get("restartCount") or 0) for each in containers)
-    return {"restarts": total, "last_restart": max(ends, default="")}
+    if reason != "Completed":
+        return str(reason)
+    return "Running" if running and _is_true(status, "Ready") else failure or ("NotReady" if running else reason)
 
 
 def _ended(ended: _Obj) -> str:

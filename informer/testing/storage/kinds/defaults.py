@@ -21,10 +21,6 @@ _LIFETIMES = [
     {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for state in ("not-ready", "unreachable")
 ]
-_PERCENT = {"type": "Percent", "value": 100, "periodSeconds": 15}
-_SCALE_UP = {"stabilizationWindowSeconds": 0, "selectPolicy": "Max",
-             "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, _PERCENT]}  # fmt: skip
-_SCALE_DOWN = {"selectPolicy": "Max", "policies": [_PERCENT]}
 _CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
 
 
@@ -60,13 +56,6 @@ def _pull_policy(container: _Object) -> str:
 def _volume(volume: _Object) -> None:
     if not volume.keys() - {"name"}:
         volume["emptyDir"] = {}
-
-
-def _size_limit(directory: _Object) -> None:
-    if directory.get("sizeLimit") is not None:
-        limit = {"": directory["sizeLimit"]}
-        canonical_values(limit)
-        directory["sizeLimit"] = limit[""]
 
 
 def _pod_spec(spec: _Object) -> None:
@@ -134,16 +123,6 @@ def _string_data(secret: _Object) -> None:
         secret["data"] = {**(secret.get("data") or {}), **encoded}
 
 
-def _limits(limit: _Object) -> None:
-    for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
-        if isinstance(limit.get(name), dict):
-            canonical_values(limit[name])
-    if limit.get("type") == "Container":
-        limits = {**(limit.get("max") or {}), **(limit.get("default") or {})}
-        requests = {**limits, **(limit.get("min") or {}), **(limit.get("defaultRequest") or {})}
-        limit.update({key: value for key, value in (("default", limits), ("defaultRequest", requests)) if value})
-
-
 def _rolling(first: str, second: str, strategy: _Object) -> None:
     """Sets the defaults of a rolling update, which are given as "maxSurge=25%"."""
     if strategy.get("type") == "RollingUpdate":
@@ -160,19 +139,11 @@ def _job(spec: _Object) -> None:
     spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
 
 
-def _scaler(spec: _Object) -> None:
-    spec["metrics"] = spec.get("metrics") or [_CPU]
-    behavior = spec.get("behavior")
-    if isinstance(behavior, dict):
-        behavior["scaleUp"] = {**_SCALE_UP, **(behavior.get("scaleUp") or {})}
-        behavior["scaleDown"] = {**_SCALE_DOWN, **(behavior.get("scaleDown") or {})}
-
-
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "empty": lambda _: "",
     "job": _job,
     "life_cycle": lambda _: ["Persistent"],
-    "limits": _limits,
+    "metrics": lambda _: [_CPU],
     "namespace": _namespace,
     "old_controller": _old_controller,
     "pod": _pod,
@@ -182,10 +153,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "quantities": canonical_values,
     "rolling": _rolling,
     "rules": lambda role: role.setdefault("rules", None),
-    "scaler": _scaler,
     "service": _service,
     "slice": lambda part: part.update({name: part.get(name) for name in ("endpoints", "ports")}),
-    "size_limit": _size_limit,
     "string_data": _string_data,
     "subject_group": lambda each: "rbac.authorization.k8s.io" if each.get("kind") in ("User", "Group") else None,
     "target_port": _target_port,

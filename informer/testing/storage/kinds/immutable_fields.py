@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from informer.testing.storage.statuses import Cause, shown
+from informer.testing.tables.cells import value_at
 
 __all__ = ["immutability_causes"]
 
@@ -40,16 +41,10 @@ _ONLY_REQUESTS = (
 
 def immutability_causes(resource: str, old: _Object, new: _Object) -> list[Cause]:
     """Returns the changes of an object that the real server refuses."""
-    values = [(path, _get(old, path), _get(new, path)) for path in _FIELDS.get(resource, ())]
+    values = [(path, value_at(old, path), value_at(new, path)) for path in _FIELDS.get(resource, ())]
     causes = [Cause.bad(path, shown(after), "field is immutable") for path, before, after in values if before != after]
     more = _BY_RESOURCE.get(resource)
     return causes + more(old, new) if more else causes
-
-
-def _get(obj: Any, path: str) -> Any:
-    for key in path.split("."):
-        obj = obj.get(key) if isinstance(obj, Mapping) else None
-    return obj
 
 
 def _data_causes(old: _Object, new: _Object) -> list[Cause]:

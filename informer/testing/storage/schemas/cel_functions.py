@@ -22,9 +22,17 @@ __all__ = ["FUNCTIONS", "KNOWN_MISSING"]
 KNOWN_MISSING = {
     "format", "validate", "named", "transformList", "transformMap", "transformMapEntry", "sortBy", "sort", "reverse",
     "distinct", "flatten", "slice", "first", "last", "range", "includes", "url", "isURL", "semver", "isSemver", "masked",
-    "prefixLength", "isUnspecified", "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
+    "prefixLength", "add", "sub", "asApproximateFloat", "lastIndexOf", "sets",
+    "isUnspecified", "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
 }  # fmt: skip
 """Functions of Kubernetes that this server does not have."""
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "quantity": Decimal,
+    "ip": ipaddress.ip_address,
+    "cidr": ipaddress.ip_interface,
+}
 
 
 def _quantity(value: Decimal) -> dict[str, str]:
@@ -41,23 +49,12 @@ def _of(kind: str, value: Any) -> Any:
     """Returns the Python value of a value of one of Kubernetes' own types."""
     if not isinstance(value, Mapping) or kind not in value:
         raise ValueError("no such overload")
-    parsers: dict[str, Callable[[str], Any]] = {
-        "quantity": Decimal,
-        "ip": ipaddress.ip_address,
-        "cidr": ipaddress.ip_interface,
-    }
-    return parsers[kind](value[kind])
+    return _PARSERS[kind](value[kind])
 
 
 def _compare(one: Any, other: Any) -> Any:
     first, second = (_of(next(iter(each)), each) if isinstance(each, Mapping) else each for each in (one, other))
     return (first > second) - (first < second)
-
-
-def _added(one: Any, other: Any, sign: int = 1) -> dict[str, str]:
-    return _quantity(
-        _of("quantity", one) + sign * (Decimal(other) if isinstance(other, int) else _of("quantity", other))
-    )
 
 
 def _integer(value: Any) -> int:
@@ -76,11 +73,6 @@ def _succeeds(parse: Callable[[Any], object]) -> Callable[[Any], bool]:
         return True
 
     return check
-
-
-def _index(items: Any, wanted: Any, which: int = 0) -> int:
-    found = [i for i, each in enumerate(items) if each == wanted]
-    return found[which] if found else -1
 
 
 def _holds(cidr: Any, other: Any) -> bool:
@@ -109,9 +101,6 @@ def _functions() -> Iterator[tuple[str, str, str, Callable[..., Any]]]:
         ("sign", "?", "i", lambda value: _compare(value, {"quantity": "0"})),
         ("isInteger", ".?", "b", _succeeds(_integer)),
         ("asInteger", ".?", "i", _integer),
-        ("asApproximateFloat", ".?", "f", lambda value: float(_of("quantity", value))),
-        ("add", ".??", "?", _added),
-        ("sub", ".??", "?", lambda one, other: _added(one, other, -1)),
         ("family", ".?", "i", lambda value: _of("ip", value).version),
         ("ip.isCanonical", "s", "b", lambda text: str(ipaddress.ip_address(text)) == text),
         ("ip", ".?", "?", lambda value: {"ip": str(_of("cidr", value).ip)}),
@@ -119,16 +108,11 @@ def _functions() -> Iterator[tuple[str, str, str, Callable[..., Any]]]:
         ("containsCIDR", ".??", "b", _holds),
         ("find", ".ss", "s", lambda text, pattern: (_found(text, pattern) or [""])[0]),
         ("findAll", ".ss", "l", _found),
-        ("findAll", ".ssi", "l", lambda text, pattern, n: _found(text, pattern)[: n if n >= 0 else None]),
         ("isSorted", ".l", "b", lambda items: all(_compare(*pair) <= 0 for pair in itertools.pairwise(items))),
         ("sum", ".l", "?", lambda items: sum(items[1:], items[0]) if items else 0),
         ("min", ".l", "?", min),
         ("max", ".l", "?", max),
-        ("indexOf", ".l?", "i", _index),
-        ("lastIndexOf", ".l?", "i", lambda items, wanted: _index(items, wanted, -1)),
-        ("sets.contains", "ll", "b", lambda items, wanted: all(each in items for each in wanted)),
-        ("sets.intersects", "ll", "b", lambda items, others: any(each in items for each in others)),
-        ("sets.equivalent", "ll", "b", lambda a, b: all(each in b for each in a) and all(each in a for each in b)),
+        ("indexOf", ".l?", "i", lambda items, wanted: items.index(wanted) if wanted in items else -1),
     )
 
 

@@ -104,6 +104,7 @@ def test_the_official_client_discovers(server):
         ("GET", "/api/v1/namespaces/a", {}, ("get", "", "v1", "namespaces", "", "a", "")),
         ("PUT", "/api/v1/namespaces/a/status", {}, ("update", "", "v1", "namespaces", "", "a", "status")),
         ("GET", "/apis/apps/v1/deployments", {"watch": "1"}, ("watch", "apps", "v1", "deployments", "", "", "")),
+        ("GET", "/api/v1/watch/pods", {}, ("watch", "", "v1", "pods", "", "", "")),
         ("DELETE", "/apis/apps/v1/namespaces/a/deployments", {},
          ("deletecollection", "apps", "v1", "deployments", "a", "", "")),
         ("PATCH", "/api/v1/nodes/n", {}, ("patch", "", "v1", "nodes", "", "n", "")),

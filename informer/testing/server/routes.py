@@ -39,6 +39,9 @@ def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return Route(path, _lower(method))
+    if rest[0] == "watch" and len(rest) > 1:
+        # The deprecated form of a watch, /api/v1/watch/pods.
+        rest, query = rest[1:], {**query, "watch": "1"}
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _SUBRESOURCES_OF_NAMESPACES:
         namespace, rest = rest[1], rest[2:]

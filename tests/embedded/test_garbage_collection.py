@@ -134,15 +134,6 @@ def test_foreground_through_generations(server):
     assert eventually(lambda: names(server) == set())
 
 
-def test_a_circle(server):
-    """Two objects that own each other are deleted in the foreground."""
-    first = made(server, "first")
-    second = made(server, "second", reference(first, blockOwnerDeletion=True))
-    server.patch("configmaps", "first", {"metadata": {"ownerReferences": [reference(second, blockOwnerDeletion=True)]}})
-    delete(server, "first", "Foreground")
-    assert eventually(lambda: names(server) == set())
-
-
 def test_custom_owners(server):
     """The dependents of custom objects go when these go, and when their definition goes."""
     server.define("Widget")

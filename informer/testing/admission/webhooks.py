@@ -22,7 +22,6 @@ from informer.testing.storage.scale import with_scale
 from informer.testing.storage.served_resources import ServedResources
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from informer.testing.storage.storage import Storage
-from watch.errors import ApiError
 
 __all__ = ["Webhooks"]
 
@@ -112,12 +111,9 @@ def _checked(review: Review, obj: dict[str, Any] | None) -> dict[str, Any]:
     if target.subresource == "scale":
         return with_scale(target.served, review.obj, obj)
     resource = target.served.resource
-    try:
-        metadata = metadata_of(obj, resource)
-    except ApiError as error:
-        raise internal_error(error.message) from error
     if problems := type_problems(target.served, obj, review.obj):
         raise internal_error(problems[0])
+    metadata = metadata_of(obj, resource)
     set_namespace(target, metadata)
     if review.operation == "UPDATE" and metadata.get("name") != target.name:
         cause = Cause.bad("metadata.name", json.dumps(metadata.get("name")), "field is immutable")

@@ -151,7 +151,6 @@ class GarbageCollector:
         references = owner_references(stored)
         with self._storage.lock:
             owners = [(each["uid"], self._owner_state_locked(target, each)) for each in references]
-            cyclic = any(each.uid in self._foreground for each in dependents)
         states = {state for _, state in owners}
         if not owners or "unknown" in states:
             return
@@ -164,9 +163,6 @@ class GarbageCollector:
         preconditions = {"uid": stored.uid, "resourceVersion": str(stored.resource_version)}
         if "waiting" in states and dependents:
             chosen = "Foreground"
-            if cyclic:  # otherwise each of them would wait for the other
-                freed = self._update(target, _unblocked)
-                preconditions["resourceVersion"] = str(freed.resource_version)
         self._registry.delete(target, {"preconditions": preconditions, "propagationPolicy": chosen}, _COLLECTOR)
 
     def _owner_state_locked(self, dependent: Target, reference: Mapping[str, Any]) -> str:
@@ -236,12 +232,6 @@ def _without_owners(obj: dict[str, Any], owners: Collection[str]) -> dict[str, A
     metadata["ownerReferences"] = [
         each for each in metadata.get("ownerReferences") or () if each.get("uid") not in owners
     ]
-    return obj
-
-
-def _unblocked(obj: dict[str, Any]) -> dict[str, Any]:
-    for reference in obj["metadata"].get("ownerReferences") or ():
-        reference["blockOwnerDeletion"] = False
     return obj
 
 

@@ -27,7 +27,7 @@ class _Rule(NamedTuple):
     resource: str
     namespace: str | None
 
-    def covers(self, verb: str, resource: str, namespace: str) -> bool:
+    def covers(self, verb: str, resource: str, namespace: str | None) -> bool:
         return (
             self.verb in ("*", verb)
             and self.resource in ("*", resource, resource.partition(".")[0])
@@ -138,15 +138,7 @@ class Access:
         """Removes every rule that lies within these."""
         wanted = _Rule(verb, resource, namespace)
         with self._lock:
-            self._rules = [
-                rule
-                for rule in self._rules
-                if not (
-                    wanted.verb in ("*", rule.verb)
-                    and wanted.resource in ("*", rule.resource)
-                    and wanted.namespace in (None, rule.namespace)
-                )
-            ]
+            self._rules = [rule for rule in self._rules if not wanted.covers(*rule)]
 
     def is_forbidden(self, verb: str, resource: str, namespace: str) -> bool:
         """Returns whether a rule forbids a request.

@@ -9,7 +9,6 @@ from informer.testing.http.connection import ConnectionCutError, Exchange
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import is_true
 from informer.testing.server.access import Access
-from informer.testing.server.action_requests import ActionRequests
 from informer.testing.server.pod_requests import PodLogs
 from informer.testing.server.request_log import LoggedRequest, RequestLog
 from informer.testing.server.resource_requests import ResourceRequests
@@ -64,7 +63,7 @@ class RequestHandler:
         self._access = access
         self._requests = log
         self._faults = faults
-        self._resources = ResourceRequests(storage, registry, version, ActionRequests(registry, access), logs)
+        self._resources = ResourceRequests(storage, registry, version, access, logs)
         self._watches = WatchRequests(storage, registry, faults, version, bookmark_interval=bookmark_interval)
         self._about_server = ServerRequests(storage, registry, version)
 

@@ -13,7 +13,8 @@ from informer.testing.http.messages import Request
 from informer.testing.listwatch.list_options import check_minimum, read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
-from informer.testing.server.action_requests import ActionRequests
+from informer.testing.server.access import Access
+from informer.testing.server.action_requests import answer_action, is_action
 from informer.testing.server.patch_requests import Patch, read_patch
 from informer.testing.server.pod_requests import PodLogs
 from informer.testing.server.request_bodies import decode_object
@@ -31,7 +32,6 @@ from watch.errors import ApiError
 
 __all__ = ["Answer", "ResourceRequests"]
 
-_OLD_ENDPOINTS = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _MOST_BYTES = 3 << 20  # of a request's body
 _Body = tuple[int, list[bytes]]  # the answer's status code and the pieces of its body
 
@@ -59,7 +59,7 @@ class ResourceRequests:
     Args:
         storage: stores the objects.
         registry: reads and writes them.
-        actions: carries out requests that store nothing.
+        access: knows the users and what they may do, for reviews.
         logs: the logs of pods.
         version: the server's version, which decides about features.
 
@@ -67,10 +67,10 @@ class ResourceRequests:
     """
 
     def __init__(
-        self, storage: Storage, registry: Registry, version: ServerVersion, actions: ActionRequests, logs: PodLogs
+        self, storage: Storage, registry: Registry, version: ServerVersion, access: Access, logs: PodLogs
     ) -> None:
         self._storage = storage
-        self._actions = actions
+        self._access = access
         self._logs = logs
         self._registry = registry
         self._version = version
@@ -92,8 +92,6 @@ class ResourceRequests:
             raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MOST_BYTES}")
         write = read_write(request, user) if verb in ("create", "update", "patch") else Write(user=user)
         write = replace(write, warnings=warnings)
-        if target.served.path == ("", "v1", "endpoints"):
-            write.warnings.append(_OLD_ENDPOINTS)
         subresource = next((each for each in target.served.subresources if each.name == target.subresource), None)
         if subresource is not None and verb not in subresource.verbs:
             raise method_not_allowed()
@@ -103,8 +101,8 @@ class ResourceRequests:
         return Answer(status, in_format(representation.media_type, body), representation.media_type)
 
     def _answer(self, verb: str, call: _Call) -> _Body:
-        if self._actions.has(call.target):
-            document = self._actions.answer(verb, call.target, call.request, call.write)
+        if is_action(call.target):
+            document = answer_action(self._registry, self._access, verb, call.target, call.request, call.write)
             return 201, [call.representation.document(document)]
         if call.target.subresource == "scale":
             return self._scale(verb, call)

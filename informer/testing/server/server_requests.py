@@ -10,7 +10,7 @@ import msgspec
 from informer.testing.http.connection import Exchange
 from informer.testing.http.messages import Request
 from informer.testing.server import discovery_documents as documents
-from informer.testing.server.openapi_requests import OpenAPIRequests
+from informer.testing.server.openapi_requests import answer_openapi
 from informer.testing.server.responses import TEXT, send_body
 from informer.testing.server.versions import ServerVersion
 from informer.testing.storage.registry import Registry
@@ -21,6 +21,7 @@ __all__ = ["ServerRequests", "send_plain_404"]
 
 _CHECKS = ("ping", "log", "etcd")
 _HEALTH = {"healthz": _CHECKS, "livez": _CHECKS, "readyz": (*_CHECKS, "etcd-readiness", "informer-sync", "shutdown")}
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _AGGREGATED = "as=APIGroupDiscoveryList"
 _AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -35,7 +36,6 @@ class ServerRequests:
         self._storage = storage
         self._registry = registry
         self._version = version
-        self._openapi = OpenAPIRequests(storage, registry, version)
 
     def answer(self, exchange: Exchange, address: str) -> None:
         """Answers a request.
@@ -52,7 +52,9 @@ class ServerRequests:
         if endpoint in _HEALTH and check in ("", *_HEALTH[endpoint]):
             exchange.answer(200, b"ok" if check else _health(endpoint, exchange.request), TEXT)
             return
-        if self._openapi.answer(exchange, path):
+        with self._storage.lock:
+            definitions = list(self._storage.bucket_locked(_DEFINITIONS).objects.values())
+        if answer_openapi(exchange, path, f"{self._version.major}.{self._version.minor}", definitions):
             return
         accept = exchange.request.headers.get("accept", "").replace(" ", "")
         document = self._document(path, address, aggregated=_AGGREGATED in accept and ";v=v2;" in f"{accept};")

@@ -6,14 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from informer.files import write_private
 from informer.testing.admission.webhooks import Webhooks
 from informer.testing.clients import ServerWithClients
 from informer.testing.controllers.garbage_collector import GarbageCollector
 from informer.testing.faults.faults import Faults
-from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
+from informer.testing.http.certificates import Certificates, make_certificates
 from informer.testing.http.server import HttpServer
 from informer.testing.server.access import Access
 from informer.testing.server.object_calls import ObjectCalls
@@ -36,19 +36,9 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
     `faults`. Every server begins with the objects of a new cluster: namespaces, two priority classes, a ServiceCIDR and,
     once it is started, the service `kubernetes`.
 
-    What it does as kube-apiserver does, for the built-in kinds and for CustomResourceDefinitions:
-
-    - who a client is and what it may do: reviews, tokens of service accounts, impersonation; eviction, binding and logs of
-      pods;
-    - defaults and validation of built-in kinds, immutable fields, size limits, and the addresses of services;
-    - discovery, and OpenAPI v3 and v2, except the paths in the document of v2;
-    - create, update, patch (JSON, merge, strategic merge; server-side apply with managedFields) and delete, with conflicts,
-      preconditions, finalizers, and the status and scale subresources;
-    - tables, with the columns of `kubectl get`;
-    - schemas of CustomResourceDefinitions: defaults, pruning, validation, rules in CEL (with the extra `cel`), transition
-      rules; unknown and duplicate fields of all kinds are dropped with a warning, or refused;
-    - lists with selectors, with pages at one resourceVersion, and with every rule of resourceVersionMatch;
-    - watches with history, bookmarks, WatchList and, if enabled, shardSelector.
+    It answers requests as kube-apiserver does, for built-in kinds and CustomResourceDefinitions: discovery and OpenAPI,
+    defaults, validation and schemas, every kind of patch, server-side apply, tables, selectors, pages, watches, reviews of
+    access, eviction and binding. docs/testing.md of this project lists what is different.
 
     What it does not do, since it is a store and not a cluster:
 
@@ -63,7 +53,6 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
 
     Args:
         tls: serve HTTPS with a new certificate. Needs the package `trustme`: `pip install 'kube-informer[testing]'`.
-            "minimal" makes certificates without key identifiers and key usage, as EKS, GKE and microk8s do.
         tokens: user names by bearer token, or only tokens; requests without one of them get 401. None accepts every
             request.
         version: the version of Kubernetes to imitate. It decides whether WatchList and shardSelector are available.
@@ -99,7 +88,7 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
     def __init__(
         self,
         *,
-        tls: bool | Literal["minimal"] = False,
+        tls: bool = False,
         tokens: Mapping[str, str] | Iterable[str] | None = None,
         version: str = "1.37",
         sharded_list_and_watch: bool = False,
@@ -116,8 +105,7 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
         self.faults = Faults()
         self.requests = RequestLog()
         self._access = Access(tokens)
-        make = make_minimal_certificates if tls == "minimal" else make_certificates
-        self._certificates: Certificates | None = make() if tls else None
+        self._certificates: Certificates | None = make_certificates() if tls else None
         self._handler = RequestHandler(
             storage,
             registry,

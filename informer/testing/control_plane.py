@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import base64
 import json
 import secrets
 import shutil
@@ -63,6 +62,7 @@ class ControlPlane(ServerWithClients):
 
     Raises:
         ControlPlaneError: the programs were not found.
+        RuntimeError: it was used before its start or after its stop.
 
     Threads: any; calls wait for each other.
 
@@ -111,6 +111,7 @@ class ControlPlane(ServerWithClients):
 
         Raises:
             RuntimeError: it has started already.
+            ImportError: the package trustme is not installed.
             ControlPlaneError: a program does not start, or is not ready within `start_timeout`.
         """
         with self._lock:
@@ -121,7 +122,9 @@ class ControlPlane(ServerWithClients):
             self._http = urllib3.PoolManager(ca_certs=str(self.ca_file), retries=False, timeout=10)
             atexit.register(self.stop)
             try:
-                write_private(self._directory / "sa.key", _service_account_key())
+                # Any private key will do for the tokens of service accounts; trustme makes one for each authority.
+                key = import_trustme("a control plane").CA().private_key_pem.bytes()
+                write_private(self._directory / "sa.key", key)
                 write_private(self._directory / "tokens.csv", token_file(self._users))
                 self._start_both(time.monotonic() + self._start_timeout)
             except BaseException:
@@ -146,30 +149,18 @@ class ControlPlane(ServerWithClients):
 
     @property
     def url(self) -> str:
-        """The address of kube-apiserver, such as "https://127.0.0.1:31234"; a restart does not change it.
-
-        Raises:
-            RuntimeError: it has not started.
-        """
+        """The address of kube-apiserver, such as "https://127.0.0.1:31234"; a restart does not change it."""
         self._check_started()
         return self._url
 
     @property
     def ca_file(self) -> Path:
-        """A PEM file with the certificates for clients to trust.
-
-        Raises:
-            RuntimeError: it has not started.
-        """
+        """A PEM file with the certificates for clients to trust."""
         return self.log_directory / "certs" / "apiserver.crt"
 
     @property
     def log_directory(self) -> Path:
-        """The folder with etcd.log and kube-apiserver.log, until `stop`.
-
-        Raises:
-            RuntimeError: it has not started.
-        """
+        """The folder with etcd.log and kube-apiserver.log, until `stop`."""
         self._check_started()
         return self._directory
 
@@ -199,13 +190,11 @@ class ControlPlane(ServerWithClients):
         its own watch cache; after a `restart` that cache is empty, and older watches get 410 too.
 
         Raises:
-            RuntimeError: it has not started.
             ControlPlaneError: etcd does not answer.
         """
         with self._lock:
             self._check_started()
-            answer = self._ask_etcd("/v3/kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": 1})
-            revision = int(answer["header"]["revision"])
+            revision = int(self._ask_etcd("/v3/maintenance/status", {})["header"]["revision"])
             try:
                 self._ask_etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
             except ControlPlaneError as error:
@@ -214,11 +203,7 @@ class ControlPlane(ServerWithClients):
             return revision
 
     def kill(self) -> None:
-        """Kills kube-apiserver, as a crash does: connections are refused until `restart`. etcd keeps running.
-
-        Raises:
-            RuntimeError: it has not started.
-        """
+        """Kills kube-apiserver, as a crash does: connections are refused until `restart`. etcd keeps running."""
         with self._lock:
             self._check_started()
             self._apiserver.kill()
@@ -227,7 +212,6 @@ class ControlPlane(ServerWithClients):
         """Kills kube-apiserver if it runs, and starts it again at the same address with the same data.
 
         Raises:
-            RuntimeError: it has not started.
             ControlPlaneError: it is not ready again within `start_timeout`.
         """
         with self._lock:
@@ -237,11 +221,7 @@ class ControlPlane(ServerWithClients):
                 raise _failure(self._apiserver, f"cannot restart: another process uses its port ({self._url})")
 
     def frozen(self) -> AbstractContextManager[None]:
-        """Suspends kube-apiserver within the `with` block: connections stay open, and no bytes arrive.
-
-        Raises:
-            RuntimeError: it has not started.
-        """
+        """Suspends kube-apiserver within the `with` block: connections stay open, and no bytes arrive."""
         with self._lock:
             self._check_started()
             return self._apiserver.frozen()
@@ -313,17 +293,6 @@ class ControlPlane(ServerWithClients):
             text = response.data[:200].decode(errors="replace")
             raise _failure(self._etcd, f"refused {path}: {response.status} {text}")
         return json.loads(response.data)
-
-
-def _service_account_key() -> bytes:
-    """Returns a new private key, with which kube-apiserver signs the tokens of service accounts."""
-    try:
-        trustme = import_trustme("a control plane")
-    except ImportError as error:
-        raise ControlPlaneError(str(error)) from error
-    # Any private key will do; trustme makes one for each authority.
-    key: bytes = trustme.CA().private_key_pem.bytes()
-    return key
 
 
 def _failure(process: ChildProcess, what: str) -> ControlPlaneError:

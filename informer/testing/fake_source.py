@@ -19,6 +19,7 @@ from watch.watcher import BatchWatcher, next_batch_of
 __all__ = ["FakeControllerSource"]
 
 _Key = tuple[str, str]
+_Calls = list[ListOptions]  # inside the class, `list` is a method
 
 
 class FakeControllerSource:
@@ -218,19 +219,15 @@ class FakeControllerSource:
 
     def _list(self, options: ListOptions, namespaces: tuple[str, ...] | None) -> ObjectList[dict[str, Any]]:
         with self._monitor:
-            self.list_calls.append(options)
-            self._monitor.notify_all()
             error, self.list_error = self.list_error, None
-            self._check_locked(error)
+            self._count_locked(self.list_calls, options, error)
             items = [obj for key, obj in self._objects.items() if namespaces is None or key[0] in namespaces]
             return ObjectList(copy.deepcopy(items), str(self._last_version))
 
     def _watch(self, options: ListOptions, namespaces: tuple[str, ...] | None) -> _Watcher:
         with self._monitor:
-            self.watch_calls.append(options)
-            self._monitor.notify_all()
             error, self.watch_error = self.watch_error, None
-            self._check_locked(error)
+            self._count_locked(self.watch_calls, options, error)
             version = self._begin_locked(options)
             watcher = _Watcher(self._forget, namespaces, allows_bookmarks=options.allow_watch_bookmarks)
             for event in self._history[version - self._forgotten :]:
@@ -238,7 +235,10 @@ class FakeControllerSource:
             self._watchers.append(watcher)
             return watcher
 
-    def _check_locked(self, error: Exception | None) -> None:
+    def _count_locked(self, calls: _Calls, options: ListOptions, error: Exception | None) -> None:
+        """Counts a call, and fails it if it is to fail."""
+        calls.append(options)
+        self._monitor.notify_all()
         if error is not None:
             raise error
         if self._closed:

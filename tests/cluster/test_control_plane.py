@@ -29,7 +29,7 @@ import json, threading, urllib3
 from informer.testing import ControlPlane
 with ControlPlane() as plane:
     try:
-        print(json.dumps([str(plane.log_directory), plane._etcd.pid, plane._apiserver.pid]), flush=True)
+        print(json.dumps([str(plane.log_directory), plane._etcd._process.pid, plane._apiserver._process.pid]), flush=True)
         threading.Event().wait(60)
     except KeyboardInterrupt:
         # As in pytest, which then tears fixtures down: they may still need the server.
@@ -196,6 +196,6 @@ def test_options_reach_the_server():
                 resource_version_match="NotOlderThan",
                 _preload_content=False,
             )
-        (process,) = Path("/proc").glob(f"{plane._apiserver.pid}/cmdline")
+        (process,) = Path("/proc").glob(f"{plane._apiserver._process.pid}/cmdline")
         assert "--event-ttl=10m" in process.read_text().split("\0")
     plane.stop()

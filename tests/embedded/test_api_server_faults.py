@@ -305,7 +305,7 @@ def test_half_a_line(server, call):
     server.faults.half_line()
     with pytest.raises(http.client.IncompleteRead) as broken:
         stream.response.read()
-    assert broken.value.partial.startswith(b'{"type":"MODIFIED","object":{"kind":"ConfigMap"')
+    assert broken.value.partial.startswith(b'{"type":"BOOKMARK","object":{"kind":"ConfigMap"')
     assert not broken.value.partial.endswith(b"\n")
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, NamedTuple
 
+from typing_extensions import TypedDict
+
 from informer.testing.faults.transmission import Hold, Transmission
 from informer.testing.http.connection import Connection, Exchange
 from informer.testing.listwatch.watch_stream import WatchStream
 from watch.concurrency import Lock
 from watch.errors import ApiError
 
-__all__ = ["Fault", "FaultBook", "Injection", "OpenAnswer", "RawAnswer"]
+__all__ = ["Fault", "FaultBook", "Injection", "Kind", "OpenAnswer", "RawAnswer", "Which"]
 
 _STREAMS = ("watch", "watch_list")
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
@@ -77,11 +79,24 @@ class OpenAnswer:
         if self.stream is None:
             self.injections.append(injection)
         else:
-            self.stream.inject(partial(injection, self))
+            self.stream.put(partial(injection, self))
 
 
 Injection = Callable[[OpenAnswer], bool]
 """Does something in a stream between two events, on the connection's thread; it returns True to end the stream."""
+
+
+Kind = Literal["answer", "start", "body", "stream"]
+"""What a fault does. An "answer" replaces the answer, and excludes others. A "start" changes how an answer begins, a "body" how
+its bytes are sent, and a "stream" does something in a stream, which may be open already."""
+
+
+class Which(TypedDict, total=False):
+    """Which requests a fault hits."""
+
+    on: str
+    resource: str | None
+    times: int | None
 
 
 @dataclass
@@ -89,38 +104,36 @@ class Fault:
     """One fault: which requests it hits, how often, and what it does.
 
     Raises:
-        ValueError: `on` is not a known target, or `left` is less than 1.
+        ValueError: `on` is not a known target, or `times` is less than 1.
     """
 
     name: str
-    kind: Literal["answer", "start", "body", "stream"]
-    """An "answer" replaces the answer, and excludes others. A "start" changes how an answer begins, a "body" how its bytes
-    are sent, and a "stream" does something in a stream, which may be open already."""
-    on: str
-    """The verb of the requests that it hits, or "write" or "any"."""
-    resource: str | None
-    """The resource of the requests that it hits; None means all."""
-    left: int | None
-    """How often it is still to happen; None means without end. Guarded by the book's lock."""
+    kind: Kind
     apply: Callable[[OpenAnswer], object]
     """Changes an answer."""
+    on: str = "any"
+    """The verb of the requests that it hits, or "write" or "any"."""
+    resource: str | None = None
+    """The resource of the requests that it hits; None means all."""
+    times: int | None = 1
+    """How often it is still to happen; None means without end. Guarded by the book's lock."""
 
     def __post_init__(self) -> None:
         if self.on not in _TARGETS:
             raise ValueError(f"on must be one of {', '.join(_TARGETS)}, not {self.on!r}")
-        if self.left is not None and self.left < 1:
-            raise ValueError(f"times must be at least 1, or None for all, not {self.left}")
+        if self.times is not None and self.times < 1:
+            raise ValueError(f"times must be at least 1, or None for all, not {self.times}")
 
     def hits(self, answer: OpenAnswer) -> bool:
         """Returns whether the fault can hit an answer."""
         plural = answer.resource.partition(".")[0]
-        if self.left == 0 or self.resource not in (None, answer.resource, plural):
+        if self.times == 0 or self.resource not in (None, answer.resource, plural):
             return False
         return self.on in ("any", answer.verb) or (self.on == "write" and answer.verb in _WRITES)
 
     def hit(self, answer: OpenAnswer) -> None:
         """Changes an answer, and counts it."""
-        self.left = None if self.left is None else self.left - 1
+        self.times = None if self.times is None else self.times - 1
         answer.faults.append(self.name)
         self.apply(answer)
 
@@ -142,7 +155,7 @@ class FaultBook:
             for answer in self._open if fault.kind == "stream" else ():
                 if answer.verb in _STREAMS and fault.hits(answer):
                     fault.hit(answer)
-            if fault.left != 0:
+            if fault.times != 0:
                 self._faults.append(fault)
 
     def clear(self) -> None:
@@ -157,7 +170,7 @@ class FaultBook:
 
     def open_answers(self, on: str, resource: str | None) -> list[OpenAnswer]:
         """Returns the answers being sent to such requests, oldest first."""
-        wanted = Fault("", "answer", on, resource, 1, str)
+        wanted = Fault("", "answer", str, on, resource)
         with self._lock:
             return [answer for answer in self._open if wanted.hits(answer)]
 
@@ -200,4 +213,4 @@ class FaultBook:
             fault.hit(answer)
             if fault.kind == "answer":
                 break
-        self._faults = [fault for fault in self._faults if fault.left != 0]
+        self._faults = [fault for fault in self._faults if fault.times != 0]

@@ -52,7 +52,7 @@ class WatchStream:
         representation: writes objects as the client wants them.
         bookmark_interval: seconds between bookmarks.
 
-    Threads: one thread starts, reads and finishes the stream; any thread may call `inject` and `close`.
+    Threads: one thread starts, reads and finishes the stream; any thread may call `put` and `close`.
     """
 
     def __init__(
@@ -92,9 +92,10 @@ class WatchStream:
         self.end_bookmark = True
         """Whether the end bookmark is sent."""
 
-    def inject(self, injection: _Injection) -> None:
-        """Has `injection` called between two events, on the connection's thread."""
-        self._put(injection)
+    def put(self, item: StoredChange | _Injection) -> None:
+        """Passes a change, or what is to happen between two events, to the thread that reads the stream."""
+        with contextlib.suppress(ChannelClosedError):
+            self._channel.put_nowait(item)
 
     def close(self) -> None:
         """Ends the stream properly."""
@@ -124,21 +125,9 @@ class WatchStream:
         self.on_state_sent()
         yield from self._follow()
 
-    def sample_event(self) -> bytes:
-        """Returns an event of the kind that is watched, for faults that send half of one."""
-        with self._storage.lock:
-            stored = next(iter(self._bucket.objects.values()), None)
-        if stored is None:
-            return self.representation.bookmark(self._storage.resource_version, initial_events_end=False)
-        return self.representation.event("MODIFIED", stored)
-
-    def _put(self, item: StoredChange | _Injection) -> None:
-        with contextlib.suppress(ChannelClosedError):
-            self._channel.put_nowait(item)
-
     def _put_change(self, change: StoredChange) -> None:
         """Passes a change to the reading thread; ends the stream if too much waits. Called under the storage's lock."""
-        self._put(change)
+        self.put(change)
         self._bytes_put += len(change.new.body)
         if self._bytes_put - self._bytes_taken > _WAITING_BYTES and not self._channel.closed:
             self.close()

@@ -38,11 +38,6 @@ class ChildProcess:
         self._log_start = 0  # where the output of the present run begins, in bytes
 
     @property
-    def pid(self) -> int | None:
-        """The process's id; None when it does not run."""
-        return self._process.pid if self.is_running and self._process is not None else None
-
-    @property
     def is_running(self) -> bool:
         """Whether the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
@@ -72,13 +67,10 @@ class ChildProcess:
 
     def wait(self, timeout: float) -> bool:
         """Waits at most `timeout` seconds for the process to end; returns whether it has ended."""
-        if self._process is None:
-            return True
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(timeout)
+        return not self.is_running
 
     def kill(self) -> None:
         """Kills the process by SIGKILL and waits until it has ended. Idempotent."""

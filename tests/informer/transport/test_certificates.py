@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from informer import SharedInformerFactory
-from informer.testing import EmbeddedAPIServer
-from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
+from informer.testing.http.certificates import Certificates
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.transport import Transport
 from tests.support.authority import certificates_of_a_cluster
-from tests.support.waiting import DEADLINE
 
 OK = {"ok": True}
 
@@ -152,22 +149,11 @@ def test_an_encrypted_client_key_is_an_error(serve: Any, authority: Any, tmp_pat
     assert "the client key is encrypted" in said
 
 
-def test_the_embedded_server_serves_minimal_certificates() -> None:
-    """An informer syncs with them."""
-    with EmbeddedAPIServer(tls="minimal") as server, server.api_client() as api_client:
-        server.create({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"}})
-        factory = SharedInformerFactory(api_client)
-        pods = factory.informer("pods")
-        with factory:
-            assert pods.wait_for_sync(DEADLINE)
-            assert pods.store.list_keys() == ["default/web"]
-
-
 def test_python_refuses_minimal_certificates_in_strict_mode(https: Any) -> None:
     """So the tests above show something: the same certificates fail with the flag that Python 3.13 sets."""
     import socket
 
-    server, file = https(make_minimal_certificates())
+    server, file = https(certificates_of_a_cluster())
     context = ssl.create_default_context(cafile=str(file))
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with (
@@ -176,5 +162,3 @@ def test_python_refuses_minimal_certificates_in_strict_mode(https: Any) -> None:
         context.wrap_socket(sock, server_hostname="127.0.0.1"),
     ):
         pass
-    full = make_certificates()
-    assert full.authority.startswith(b"-----BEGIN")

@@ -55,7 +55,6 @@ def test_kill_ends_the_process_and_is_idempotent(shell):
     process.kill()
     process.kill()
     assert not process.is_running
-    assert process.pid is None
     assert process.wait(0)
     process.start()
     assert process.is_running
@@ -90,7 +89,7 @@ def test_process_dies_with_the_one_that_started_it(tmp_path):
     script = (
         "from pathlib import Path; from informer.testing.processes.child_process import ChildProcess; import threading\n"
         f"process = ChildProcess('program', ['/bin/sleep', '60'], Path({str(tmp_path / 'log')!r}))\n"
-        "process.start(); print(process.pid, flush=True); threading.Event().wait(60)"
+        "process.start(); print(process._process.pid, flush=True); threading.Event().wait(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
@@ -115,6 +114,6 @@ def test_process_has_its_own_session(shell):
     """Ctrl-C in the terminal does not reach the process, as it has its own session."""
     process = shell("exec sleep 60")
     process.start()
-    assert eventually(lambda: "sleep" in Path(f"/proc/{process.pid}/comm").read_text())
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    assert fields[3] == str(process.pid)
+    assert eventually(lambda: "sleep" in Path(f"/proc/{process._process.pid}/comm").read_text())
+    fields = Path(f"/proc/{process._process.pid}/stat").read_text().rpartition(")")[2].split()
+    assert fields[3] == str(process._process.pid)

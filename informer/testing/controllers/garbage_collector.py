@@ -34,8 +34,6 @@ _MIN_RETRY, _MAX_RETRY = 0.01, 5.0  # seconds
 # As many deleted owners are remembered as in the real garbage collector.
 _KNOWN_ABSENT = 500
 
-References = Collection[Mapping[str, Any]]
-
 
 class GarbageCollector:
     """The garbage collector and the namespace controller of a server.

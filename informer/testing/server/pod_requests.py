@@ -12,7 +12,6 @@ from informer.testing.storage.kinds.checks import selects
 from informer.testing.storage.object_checks import Target, check_expected
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import bad_request
-from informer.testing.storage.storage import Stored
 from informer.testing.storage.system_fields import now
 from informer.testing.storage.write import Write
 from watch.concurrency import Lock
@@ -55,11 +54,9 @@ class PodLogs:
             message = f"a container name must be specified for pod {target.name}, choose one of: [{' '.join(names)}]"
             raise bad_request(message)
         tail, most = (_number(query, name) for name in ("tailLines", "limitBytes"))
+        keys = [(target.namespace, target.name, each) for each in (container or str(*names[:1]), "")]
         with self._lock:
-            found = [
-                self._texts.get((target.namespace, target.name, each)) for each in (container or str(*names[:1]), "")
-            ]
-        text = next((each for each in found if each is not None), None)
+            text = next((self._texts[key] for key in keys if key in self._texts), None)
         if text is None:
             return b"" if spec.get("nodeName") else None
         lines = text.splitlines(keepends=True)
@@ -114,36 +111,28 @@ def evict(registry: Registry, target: Target, eviction: Mapping[str, Any], write
     options = eviction.get("deleteOptions") or {}
     pod_target = target._replace(subresource="")
     stored = registry.get(pod_target)
-    pod = stored.to_dict()
-    status = pod.get("status") or {}
+    status = stored.to_dict().get("status") or {}
     budgets = registry.find("policy", "v1", "poddisruptionbudgets")
     assert budgets is not None
-    found = _budgets_of(registry, Target(budgets, target.namespace), stored)
+    found = [
+        budget
+        for budget in registry.in_namespace(Target(budgets, target.namespace))
+        if (selector := (budget.to_dict().get("spec") or {}).get("selector")) is not None
+        and selects(selector, stored.labels)
+    ]
     if found and status.get("phase") not in ("Succeeded", "Failed", "Pending") and not stored.marked:
         if len(found) > 1:
             raise ApiError(500, "", _SEVERAL)
-        dry_run = bool(options.get("dryRun")) or write.dry_run
-        budget_target = Target(budgets, target.namespace, found[0].name, "status")
-        is_ready = any(
-            each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ()
-        )
-        counts = is_ready or not _ignores_unready(found[0].to_dict())
-        if counts:
+        conditions = status.get("conditions") or ()
+        is_ready = any((each.get("type"), each.get("status")) == ("Ready", "True") for each in conditions)
+        if is_ready or not _ignores_unready(found[0].to_dict()):
+            dry_run = bool(options.get("dryRun")) or write.dry_run
             registry.update(
-                budget_target,
+                Target(budgets, target.namespace, found[0].name, "status"),
                 lambda budget: _counted(budget, target.name),
                 Write(dry_run=dry_run, field_manager="kube-apiserver"),
             )
     registry.delete(pod_target, options, write)
-
-
-def _budgets_of(registry: Registry, target: Target, pod: Stored) -> list[Stored]:
-    found = []
-    for budget in registry.in_namespace(target):
-        selector = (budget.to_dict().get("spec") or {}).get("selector")
-        if selector is not None and selects(selector, pod.labels):
-            found.append(budget)
-    return found
 
 
 def _ignores_unready(budget: Mapping[str, Any]) -> bool:

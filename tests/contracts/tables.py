@@ -13,7 +13,6 @@ PATHS = {
     "CronJob": f"/apis/batch/v1{_NS}/cronjobs",
     "DaemonSet": f"/apis/apps/v1{_NS}/daemonsets",
     "Deployment": f"/apis/apps/v1{_NS}/deployments",
-    "Endpoints": f"{_CORE}/endpoints",
     "EndpointSlice": f"/apis/discovery.k8s.io/v1{_NS}/endpointslices",
     "Event": f"{_CORE}/events",
     "HorizontalPodAutoscaler": f"/apis/autoscaling/v2{_NS}/horizontalpodautoscalers",
@@ -31,7 +30,6 @@ PATHS = {
     "PriorityClass": "/apis/scheduling.k8s.io/v1/priorityclasses",
     "ReplicaSet": f"/apis/apps/v1{_NS}/replicasets",
     "ReplicationController": f"{_CORE}/replicationcontrollers",
-    "ResourceQuota": f"{_CORE}/resourcequotas",
     "Role": f"/apis/rbac.authorization.k8s.io/v1{_NS}/roles",
     "RoleBinding": f"/apis/rbac.authorization.k8s.io/v1{_NS}/rolebindings",
     "Secret": f"{_CORE}/secrets",
@@ -145,11 +143,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "new": {"spec": {"replicas": 1, "selector": _SELECTOR, "template": _TEMPLATE}},
     },
-    "Endpoints": {
-        "a": {"subsets": [{"addresses": _ADDRESSES, "ports": [{"port": 80, "protocol": "TCP"}]}]},
-        "none": {},
-        "portless": {"subsets": [{"addresses": [{"ip": "10.1.0.1"}]}]},
-    },
     "EndpointSlice": {
         "a": {
             "addressType": "IPv4",
@@ -261,12 +254,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "ReplicationController": {
         "a": {"spec": {"replicas": 2, "selector": _LABELS, "template": _TEMPLATE}, "status": {"replicas": 1}}
-    },
-    "ResourceQuota": {
-        "a": {
-            "spec": {"hard": {"pods": "3", "limits.cpu": "2", "requests.cpu": "1"}},
-            "status": {"hard": {"pods": "3", "limits.cpu": "2", "requests.cpu": "1"}, "used": {"pods": "1", "limits.cpu": "0"}},
-        }
     },
     "Role": {"a": {"rules": []}},
     "RoleBinding": {

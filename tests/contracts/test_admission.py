@@ -403,8 +403,8 @@ def test_invalid_configurations(servers, hooks):
     wrong: list[dict[str, Any]] = [
         {"name": "a"}, {"name": ""}, {"name": None}, {"sideEffects": "Some"}, {"sideEffects": None}, {"failurePolicy": "x"},
         {"matchPolicy": "x"}, {"admissionReviewVersions": []}, {"admissionReviewVersions": ["v2"]},
-        {"clientConfig": {}}, {"clientConfig": None}, {"clientConfig": {"url": "http://localhost/a"}},
-        {"clientConfig": {"url": "localhost"}}, {"clientConfig": {**client, "service": {"name": "a", "namespace": "b"}}},
+        {"clientConfig": {}}, {"clientConfig": None},
+        {"clientConfig": {**client, "service": {"name": "a", "namespace": "b"}}},
         {"clientConfig": {"url": "https://localhost", "caBundle": "eA=="}},
         {"rules": [{}]}, {"rules": [{**rule, "operations": ["*", "CREATE"]}]}, {"rules": [{**rule, "operations": ["GET"]}]},
         {"rules": [{**rule, "apiGroups": ["*", "a"]}]}, {"rules": [{**rule, "scope": "x"}]},
@@ -417,7 +417,8 @@ def test_invalid_configurations(servers, hooks):
     for each in wrong:
         body["webhooks"] = [{**valid, **each}]
         servers.ask("POST", path, body, query={"dryRun": "All"}, only=("message", "details", "webhooks"))
-    for each in ({"timeoutSeconds": 31}, {"timeoutSeconds": 0}, {"clientConfig": {"service": {"name": "a"}}}):
+    clients = ({"service": {"name": "a"}}, {"url": "http://localhost/a"}, {"url": "localhost"})
+    for each in ({"timeoutSeconds": 31}, {"timeoutSeconds": 0}, *({"clientConfig": client} for client in clients)):
         body["webhooks"] = [{**valid, **each}]
         assert servers.ask("POST", path, body, query={"dryRun": "All"}, only=("code", "reason")).status == 422
     body["webhooks"] = [valid, valid]

@@ -128,7 +128,6 @@ REFUSED = [
             {"ports": [{"port": 1}], "selector": {"a b": "c"}},
             {"ports": [{"port": 1, "targetPort": "A_B"}]},
             {"ports": [{"port": 1, "nodePort": 30001}]},
-            {"ports": [{"port": 1}], "type": "LoadBalancer", "clusterIP": "None"},
             {"type": "ExternalName"},
             {"type": "ExternalName", "externalName": "x y"},
         )
@@ -139,9 +138,7 @@ REFUSED = [
     (f"{CORE}secrets", {"stringData": {"a": "x" * (1 << 20) + "x"}}),
     (f"{CORE}secrets", {"type": "kubernetes.io/tls", "data": {"tls.crt": "YQ=="}}),
     (f"{CORE}secrets", {"type": "kubernetes.io/dockerconfigjson"}),
-    (f"{CORE}secrets", {"type": "kubernetes.io/basic-auth"}),
     (f"{CORE}secrets", {"type": "kubernetes.io/ssh-auth"}),
-    (f"{CORE}secrets", {"type": "kubernetes.io/service-account-token"}),
     (f"{CORE}persistentvolumeclaims", {}),
     (f"{NETWORKING}ingresses", spec(rules=[{"host": "x y"}])),
     (f"{NETWORKING}ingresses", spec(rules=[{"http": {"paths": []}}])),

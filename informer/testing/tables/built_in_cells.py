@@ -149,16 +149,6 @@ def _hosts(obj: _Obj) -> str:
     return (f"{hosts} + {len(rules) - 3} more..." if len(rules) > 3 and hosts else hosts) or "*"
 
 
-def _endpoints(obj: _Obj) -> str:
-    subsets = obj.get("subsets") or ()
-    shown: list[str] = []
-    for subset in subsets:
-        ips = [each.get("ip") for each in subset.get("addresses") or ()]
-        ports = subset.get("ports") or ()
-        shown += [f"{ip}:{port.get('port')}" for port in ports for ip in ips] if ports else ips
-    return first_few(shown, "" if subsets else "<none>")
-
-
 def _slice_ports(obj: _Obj) -> str:
     return first_few((str(p.get("port") or p.get("name") or "*") for p in obj.get("ports") or ()), "<unset>")
 
@@ -196,15 +186,6 @@ def _claim(obj: _Obj) -> str:
     return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
 
 
-def _quota(*, limits: bool) -> Cell:
-    def cell(obj: _Obj) -> str:
-        hard, used = value_at(obj, "status.hard") or {}, value_at(obj, "status.used") or {}
-        names = [name for name in sorted(hard) if name.startswith("limits.") == limits]
-        return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)
-
-    return cell
-
-
 def _subjects(kind: str) -> Cell:
     def cell(obj: _Obj) -> str:
         found = [each for each in obj.get("subjects") or () if each.get("kind") == kind]
@@ -216,15 +197,6 @@ def _subjects(kind: str) -> Cell:
 
 def _reference(path: str) -> Cell:
     return lambda obj: f"{value_at(obj, f'{path}.kind')}/{value_at(obj, f'{path}.name')}"
-
-
-def _versions(obj: _Obj) -> str:
-    served = (each for each in value_at(obj, "spec.versions") or () if each.get("served"))
-    return ",".join(sorted(each.get("name", "") + ("(storage)" if each.get("storage") else "") for each in served))
-
-
-def _is_established(obj: _Obj) -> bool:
-    return any(each.get("type") == "Established" and each.get("status") == "True" for each in _conditions(obj))
 
 
 def _metrics(obj: _Obj) -> str:
@@ -259,10 +231,6 @@ _CELLS: Mapping[str, tuple[Cell, ...]] = {
         since("status.lastScheduleTime", "<none>"), age, *_containers("spec.jobTemplate.spec.template.spec"),
         selector("spec.jobTemplate.spec.selector"),
     ),
-    "CustomResourceDefinition": (
-        at("spec.scope"), _versions, at("metadata.creationTimestamp"), at("spec.group"), at("spec.names.kind"),
-        joined("spec.names.shortNames"), _is_established,
-    ),
     "DaemonSet": (
         at("status.desiredNumberScheduled", 0), at("status.currentNumberScheduled", 0), at("status.numberReady", 0),
         at("status.updatedNumberScheduled", 0), at("status.numberAvailable", 0), labels("spec.template.spec.nodeSelector"),
@@ -273,7 +241,6 @@ _CELLS: Mapping[str, tuple[Cell, ...]] = {
         selector("spec.selector", ""),
     ),
     "EndpointSlice": (at("addressType"), _slice_ports, _slice_endpoints, age),
-    "Endpoints": (_endpoints, age),
     "HorizontalPodAutoscaler": (
         _reference("spec.scaleTargetRef"), _metrics, _text("spec.minReplicas", "<unset>"), at("spec.maxReplicas", 0),
         at("status.currentReplicas", 0), age,
@@ -306,7 +273,6 @@ _CELLS: Mapping[str, tuple[Cell, ...]] = {
     "PriorityClass": (at("value", 0), at("globalDefault", False), age, at("preemptionPolicy")),
     "ReplicaSet": (*_REPLICAS, _SELECTOR),
     "ReplicationController": (*_REPLICAS, labels("spec.selector")),
-    "ResourceQuota": (_quota(limits=False), _quota(limits=True), age),
     "RoleBinding": _BINDING,
     "Secret": (at("type"), count("data"), age),
     "Service": (at("spec.type"), at("spec.clusterIP", "<none>"), _external_ip, _ports, age, labels("spec.selector")),

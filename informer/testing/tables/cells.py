@@ -5,6 +5,7 @@ Source: kubernetes pkg/printers/internalversion/printers.go; apimachinery pkg/ut
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,13 @@ Cell = Callable[[Mapping[str, Any]], Any]
 """Returns a cell of an object."""
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
+# Below a limit, a duration is shown in a unit, and below a second limit with the rest in another unit.
+_UNITS = (
+    (3 * _HOUR, _MINUTE, "m", 10 * _MINUTE, 1, "s"),
+    (2 * _DAY, _HOUR, "h", 8 * _HOUR, _MINUTE, "m"),
+    (2 * _YEAR, _DAY, "d", 8 * _DAY, _HOUR, "h"),
+    (math.inf, _YEAR, "y", 8 * _YEAR, _DAY, "d"),
+)
 _SHOWN = 3  # of a long list
 
 
@@ -118,18 +126,8 @@ def human_duration(seconds: float) -> str:
     total = max(0, int(seconds))
     if total < 2 * _MINUTE:
         return f"{total}s"
-    for limit, unit, name, rest_limit, rest_unit, rest_name in (
-        (3 * _HOUR, _MINUTE, "m", 10 * _MINUTE, 1, "s"),
-        (2 * _DAY, _HOUR, "h", 8 * _HOUR, _MINUTE, "m"),
-        (2 * _YEAR, _DAY, "d", 8 * _DAY, _HOUR, "h"),
-    ):
-        if total < limit:
-            return _two_units(total, unit, name, rest_unit if total < rest_limit else 0, rest_name)
-    return _two_units(total, _YEAR, "y", _DAY if total < 8 * _YEAR else 0, "d")
-
-
-def _two_units(total: int, unit: int, name: str, rest_unit: int, rest_name: str) -> str:
-    rest = total % unit // rest_unit if rest_unit else 0
+    _, unit, name, rest_limit, rest_unit, rest_name = next(each for each in _UNITS if total < each[0])
+    rest = total % unit // rest_unit if total < rest_limit else 0
     return f"{total // unit}{name}" + (f"{rest}{rest_name}" if rest else "")
 
 

@@ -17,7 +17,7 @@ from informer.testing.storage.kinds.defaults import set_defaults, tolerate_lost_
 from informer.testing.storage.kinds.immutable_fields import immutability_causes
 from informer.testing.storage.kinds.new_objects import complete_new, protect
 from informer.testing.storage.kinds.rules import causes_of
-from informer.testing.storage.kinds.service_addresses import ServiceAddresses, carry_over
+from informer.testing.storage.kinds.service_addresses import carry_over, complete_service_locked
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from informer.testing.storage.storage import Storage
 from informer.testing.storage.write import Write
@@ -38,7 +38,6 @@ class BuiltInKinds:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._addresses = ServiceAddresses()  # guarded by the storage's lock
 
     def set_defaults(self, review: Review) -> None:
         """Sets the missing fields of an object that is to be written.
@@ -106,7 +105,7 @@ class BuiltInKinds:
             before = None if review.before is None else review.before.get("spec")
             with self._storage.lock:
                 bucket = self._storage.bucket_locked(served.bucket, served.paths, served.form)
-                causes = self._addresses.complete_locked(bucket, obj["spec"], before)
+                causes = complete_service_locked(bucket, obj["spec"], before)
             if causes:
                 raise invalid("", "Service", obj["metadata"]["name"], causes)
         if old is None:

@@ -34,8 +34,6 @@ __all__ = [
 ]
 
 Check = Callable[[Any, str], list[Cause]]
-_ENV_NAME = re.compile(r"[ -<>-~]+\Z")
-_ENV_ERROR = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _PERCENT = re.compile(r"\d+%\Z")
 _PERCENT_ERROR = (
     "a valid percent string must be a numeric string followed by an ending '%' "
@@ -134,22 +132,24 @@ def _schedule_error(text: str) -> str | None:
     return None if is_good else f"expected exactly 5 fields, found {len(words)}: [{' '.join(words)}]"
 
 
-def _text_that(is_good: Callable[[str], object], message: str) -> Check:
-    return _of_text(lambda text: None if is_good(text) else message)
+def _matches(value: Any, path: str, pattern: str, message: str) -> list[Cause]:
+    return _of_text(lambda text: None if re.fullmatch(pattern, text) else message)(value, path)
+
+
+def _keys_match(value: Any, path: str, pattern: str, message: str) -> list[Cause]:
+    return [cause for key in sorted(value or ()) for cause in _matches(key, f"{path}[{key}]", pattern, message)]
 
 
 FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "at_least": _at_least,
     "between": _between,
-    "domain": _text_that(lambda text: "." in text, "should be a domain with at least one dot"),
-    "env_name": _text_that(_ENV_NAME.match, _ENV_ERROR),
     "finalizer": _of_text(finalizer_error),
-    "group_version": _text_that(lambda text: text == "v1" or "/" in text, "apiVersion must specify API group"),
     "ip_address": _ip_address,
-    "json_path": _text_that(lambda text: text.startswith("."), "must be a simple json path starting with ."),
+    "keys_match": _keys_match,
     "kind": _of_text(kind_error),
     "label": _of_text(label_error),
     "label_keys": label_keys,
+    "matches": _matches,
     "name_1035": _of_text(name_1035_error),
     "one_of": _one_of,
     "percent": _percent,
@@ -160,7 +160,6 @@ FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "required": required,
     "schedule": _of_text(_schedule_error),
     "subdomain": _of_text(subdomain_error),
-    "trimmed": _text_that(lambda text: text == text.strip(), "must not have leading or trailing whitespace"),
 }
 """Checks by the names by which the table calls them."""
 

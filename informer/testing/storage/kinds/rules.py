@@ -5,15 +5,12 @@ Source: kubernetes pkg/apis/*/validation/validation.go. The messages are those o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from informer.testing.storage.kinds.checks import (
     FIELD_CHECKS,
     check_named,
-    label_keys,
     required,
     selector_causes,
     selects,
@@ -25,7 +22,13 @@ from informer.testing.storage.statuses import Cause, shown
 __all__ = ["causes_of"]
 
 _Object = Mapping[str, Any]
-_WEBHOOK_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?){2,}\Z")
+_MOST_BYTES = 1 << 20
+_NEEDED = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
 
 
 def causes_of(resource: str, obj: _Object) -> list[Cause]:
@@ -132,11 +135,7 @@ def _service(spec: _Object, path: str) -> list[Cause]:
     if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
         causes.append(Cause.required(f"{path}ports", ""))
     if kind == "ExternalName":
-        check = check_named("required | subdomain", FIELD_CHECKS)
-        causes += check(spec.get("externalName"), f"{path}externalName")
-    if kind == "LoadBalancer" and spec.get("clusterIP") == "None":
-        message = "may not be set to 'None' for LoadBalancer services"
-        causes.append(Cause.bad(f"{path}clusterIPs[0]", '"None"', message))
+        causes += required(spec.get("externalName"), f"{path}externalName")
     for i, port in enumerate(ports):
         if len(ports) > 1 and not port.get("name"):
             causes.append(Cause.required(f"{path}ports[{i}].name", ""))
@@ -177,22 +176,10 @@ def _alone(values: Any, path: str, what: str) -> list[Cause]:
     return [Cause.bad(path, shown(values), f"if '*' is present, must not specify other {what}")]
 
 
-def _webhook_name(name: str, path: str) -> list[Cause]:
-    message = "should be a domain with at least three segments separated by dots"
-    return [] if _WEBHOOK_NAME.match(name) else [Cause.bad(path, shown(name), message)]
-
-
-def _client_config(config: _Object, path: str) -> list[Cause]:
-    url = config.get("url")
-    if (url is None) == (config.get("service") is None):
-        return [Cause.required(path[:-1], "exactly one of url or service is required")]
-    form, parts, causes = "; desired format: https://host[/path]", urlsplit(url or "https://host"), []
-    if parts.scheme != "https":
-        message = f"'https' is the only allowed URL scheme{form}"
-        causes.append(Cause.bad(f"{path}url", shown(parts.scheme), message))
-    if not parts.netloc:
-        causes.append(Cause.bad(f"{path}url", '""', f"host must be specified{form}"))
-    return causes
+def _exactly_one(obj: _Object, path: str, name: str, other: str) -> list[Cause]:
+    if (obj.get(name) is None) != (obj.get(other) is None):
+        return []
+    return [Cause.required(path[:-1], f"exactly one of {name} or {other} is required")]
 
 
 def _review_versions(versions: list[str], path: str) -> list[Cause]:
@@ -207,51 +194,19 @@ def _scaler(spec: _Object, path: str) -> list[Cause]:
     return [Cause.bad(f"{path}maxReplicas", shown(highest), "must be greater than or equal to `minReplicas`")]
 
 
-_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
-_KEY_ERROR = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
-    "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-)
-_MOST_BYTES = 1 << 20
-_NEEDED = {
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
-    "kubernetes.io/dockercfg": (".dockercfg",),
-    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
-    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-}
-_LOGIN = ("username", "password")
-_ACCOUNT = "kubernetes.io/service-account.name"
-
-
 def _config_map(obj: _Object, path: str) -> list[Cause]:
     texts, binary = obj.get("data") or {}, obj.get("binaryData") or {}
-    causes: list[Cause] = []
-    for key in sorted(texts):
-        causes += _key_causes(key, f"{path}data[{key}]")
-        if key in binary:
-            causes.append(Cause.bad(f"{path}data[{key}]", shown(key), "duplicate of key present in binaryData"))
-    causes += [cause for key in sorted(binary) for cause in _key_causes(key, f"{path}binaryData[{key}]")]
+    message = "duplicate of key present in binaryData"
+    causes = [Cause.bad(f"{path}data[{key}]", shown(key), message) for key in sorted(texts.keys() & binary.keys())]
     size = sum(len(str(text).encode()) for text in texts.values()) + _decoded_size(binary)
     return causes + _size_causes(size, "[]")
 
 
 def _secret(obj: _Object, path: str) -> list[Cause]:
-    data, kind = obj.get("data") or {}, str(obj.get("type"))
-    causes = [cause for key in sorted(data) for cause in _key_causes(key, f"{path}data[{key}]")]
-    causes += _size_causes(_decoded_size(data), f"{path}data")
-    needed = [key for key in _NEEDED.get(kind, ()) if key not in data]
-    if kind == "kubernetes.io/basic-auth" and not data.keys() & set(_LOGIN):
-        needed += _LOGIN
-    causes += [Cause.required(f"{path}data[{key}]", "") for key in needed]
-    if kind == "kubernetes.io/service-account-token" and not (obj["metadata"].get("annotations") or {}).get(_ACCOUNT):
-        causes.append(Cause.required(f"metadata.annotations[{_ACCOUNT}]", ""))
-    return causes
-
-
-def _key_causes(key: str, path: str) -> list[Cause]:
-    if key in (".", ".."):
-        return [Cause.bad(path, shown(key), f"must not be '{key}'")]
-    return [] if _KEY.match(key) else [Cause.bad(path, shown(key), _KEY_ERROR)]
+    data = obj.get("data") or {}
+    missing = [key for key in _NEEDED.get(str(obj.get("type")), ()) if key not in data]
+    causes = _size_causes(_decoded_size(data), f"{path}data")
+    return causes + [Cause.required(f"{path}data[{key}]", "") for key in missing]
 
 
 def _size_causes(size: int, path: str) -> list[Cause]:
@@ -266,9 +221,9 @@ def _decoded_size(data: Mapping[str, Any]) -> int:
 _FUNCTIONS: dict[str, Callable[..., list[Cause]]] = {
     function.__name__.lstrip("_"): function
     for function in (
-        _account_namespace, _alone, _claim, _client_config, _config_map, _http_path, _mounts, _not_always, _not_both,
+        _account_namespace, _alone, _claim, _config_map, _exactly_one, _http_path, _mounts, _not_always, _not_both,
         _policy_rule, _resources, _review_versions, _scaler, _secret, _selector, _service, _some_of, _surge, _unique, _volume,
-        _webhook_name, label_keys, selector_causes,
+        selector_causes,
     )
 }  # fmt: skip
 """Functions by the names by which the table calls them."""

@@ -178,10 +178,8 @@ def _compiled(
     explain = _expression(rule, "messageExpression", schema, path, causes) if rule.get("messageExpression") else None
     if holds is None:
         return None
-    steps = _STEP.findall(rule.get("fieldPath") or "")
-    field = "".join(f".{name}" if name else f"[{quoted}]" for name, quoted in steps)
     reason = str(rule.get("reason") or "FieldValueInvalid")
-    return _Rule(text, holds, message, explain, reason, field, is_transition, optional_old)
+    return _Rule(text, holds, message, explain, reason, _field_of(rule, schema) or "", is_transition, optional_old)
 
 
 def _texts_wrong(rule: Mapping[str, Any], schema: Schema, path: str) -> Iterator[Cause]:
@@ -196,20 +194,22 @@ def _texts_wrong(rule: Mapping[str, Any], schema: Schema, path: str) -> Iterator
         yield Cause.bad(f"{path}.message", shown(message), "must not contain line breaks")
     if rule.get("reason") and rule["reason"] not in _REASONS:
         yield Cause.unsupported(f"{path}.reason", rule["reason"], _REASONS)
-    if rule.get("fieldPath") and not _is_path(rule["fieldPath"], schema):
+    if _field_of(rule, schema) is None:
         yield Cause.bad(f"{path}.fieldPath", shown(rule["fieldPath"]), "must be a valid path")
 
 
-def _is_path(text: str, schema: Schema) -> bool:
-    if "".join(found[0] for found in _STEP.finditer(text)) != text:
-        return False
-    for name, quoted in _STEP.findall(text):
+def _field_of(rule: Mapping[str, Any], schema: Schema) -> str | None:
+    """Returns the path that a rule's fieldPath names, as it is shown; None if the schema does not have the field."""
+    text = rule.get("fieldPath") or ""
+    steps = list(_STEP.finditer(text))
+    for name, quoted in (step.groups() for step in steps):
         properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
         below = properties.get(name or quoted, others if quoted else None)
         if not isinstance(below, Mapping):
-            return False
+            return None
         schema = below
-    return True
+    is_whole = "".join(step[0] for step in steps) == text
+    return "".join(f".{step[1]}" if step[1] else f"[{step[2]}]" for step in steps) if is_whole else None
 
 
 def _expression(

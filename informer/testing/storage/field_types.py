@@ -62,6 +62,7 @@ class FieldType:
         whole_map: whether a map has one owner, instead of one owner for each field.
         whole_list: whether a list has one owner, instead of one owner for each item.
         keys: the fields that identify an item of a list; empty if the item identifies itself.
+        merge_key: the field that does so in a strategic merge patch, "" likewise; None if it replaces the list.
     """
 
     def __init__(
@@ -87,8 +88,9 @@ class FieldType:
         merge = str(schema.get("x-kubernetes-patch-strategy", "")).startswith("merge")
         list_type = schema.get("x-kubernetes-list-type") or ("map" if merge else "atomic")
         self.whole_list = list_type == "atomic"
-        merge_key = [schema["x-kubernetes-patch-merge-key"]] if "x-kubernetes-patch-merge-key" in schema else []
-        self.keys: list[str] = [] if list_type == "set" else list(schema.get("x-kubernetes-list-map-keys") or merge_key)
+        self.merge_key: str | None = schema.get("x-kubernetes-patch-merge-key", "") if merge else None
+        keys = schema.get("x-kubernetes-list-map-keys") or ([self.merge_key] if self.merge_key else [])
+        self.keys: list[str] = [] if list_type == "set" else list(keys)
 
     def declares(self, element: str) -> bool:
         """Whether the schema names the field of a path's element, instead of allowing any."""

@@ -1,6 +1,9 @@
-"""JSON patch (RFC 6902) and merge patch (RFC 7386), on plain dicts and lists. Neither argument is changed.
+"""JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge patch, on plain dicts and lists. No argument is changed.
 
-JSON patch is the work of the package `jsonpatch`, which is imported when the first JSON patch is applied.
+JSON patch is the work of the package `jsonpatch`, which is imported when the first JSON patch is applied. A strategic merge
+patch merges lists of the built-in kinds item by item, by the field that identifies an item in the type of the list.
+
+Source: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
 """
 
 from __future__ import annotations
@@ -14,8 +17,12 @@ from typing import Any
 import msgspec
 
 from informer.testing.storage.deep_objects import DEEP
+from informer.testing.storage.field_types import FieldType
 
-__all__ = ["DirectiveError", "PatchError", "json_patch", "merge_patch", "refuse_deep"]
+__all__ = ["DirectiveError", "PatchError", "json_patch", "merge_patch", "strategic_merge"]
+
+_DIRECTIVE, _RETAIN, _ORDER = "$patch", "$retainKeys", "$setElementOrder/"
+_DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 
 
 class PatchError(ValueError):
@@ -26,26 +33,13 @@ class DirectiveError(PatchError):
     """A strategic merge patch contradicts itself; the real server calls that an error of its own."""
 
 
-def refuse_deep(document: Any, patch: Any) -> None:
-    """Raises PatchError if a patch changes a part of the document that is undecoded because it is nested too deeply."""
-    deep = msgspec.Raw
-    if (isinstance(document, deep) and isinstance(patch, Mapping)) or (
-        isinstance(patch, deep) and _has_fields(document)
-    ):
-        raise PatchError(DEEP)
-
-
-def _has_fields(value: Any) -> bool:
-    return isinstance(value, (Mapping, msgspec.Raw))
-
-
 def merge_patch(document: Any, patch: Any) -> Any:
     """Returns a document with a merge patch applied: null deletes, mappings merge, anything else replaces.
 
     Raises:
         PatchError: it reaches into a part of the document that is nested too deeply.
     """
-    refuse_deep(document, patch)
+    _refuse_deep(document, patch)
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)
     merged = dict(document) if isinstance(document, Mapping) else {}
@@ -74,6 +68,107 @@ def json_patch(document: Any, operations: list[Any]) -> Any:
     # TypeError and AttributeError: releases before 1.34 fail so on a path through a string, or one that is not a string.
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, AttributeError) as error:
         raise PatchError(str(error)) from error
+
+
+def strategic_merge(type_: FieldType, document: Any, patch: Any) -> Any:
+    """Returns a document of a type with a strategic merge patch applied.
+
+    Raises:
+        DirectiveError: an item of a list does not have the list's merge key, or a directive is not known.
+        PatchError: the patch reaches into a part of the document that is nested too deeply.
+    """
+    _refuse_deep(document, patch)
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    match patch.get(_DIRECTIVE, "merge"):
+        case "replace":
+            return {key: copy.deepcopy(value) for key, value in patch.items() if key != _DIRECTIVE}
+        case "delete":
+            return {}
+        case unknown if unknown != "merge":
+            raise DirectiveError(f"unknown patch type: {unknown} in map: {_shown(patch)}")
+    old = document if isinstance(document, Mapping) else {}
+    merged = {key: value for key, value in old.items() if key in patch.get(_RETAIN, old)}
+    for key, value in patch.items():
+        if key.startswith(_DELETE_PRIMITIVES):
+            name = key.removeprefix(_DELETE_PRIMITIVES)
+            merged[name] = [item for item in merged.get(name) or () if item not in value]
+        elif not key.startswith("$"):
+            _merge_field(type_.below(f"f:{key}"), merged, key, value)
+    for key, order in patch.items():
+        name = key.removeprefix(_ORDER)
+        if name != key and isinstance(merged.get(name), list):
+            merge_key = type_.below(f"f:{name}").merge_key
+            merged[name] = _in_order(merged[name], order, old.get(name) or [], merge_key)
+    return merged
+
+
+def _merge_field(type_: FieldType, merged: dict[str, Any], key: str, value: Any) -> None:
+    if value is None or (isinstance(value, Mapping) and value.get(_DIRECTIVE) == "delete"):
+        merged.pop(key, None)
+    elif isinstance(value, list):
+        merged[key] = _merge_list(type_, merged.get(key) or [], value)
+    else:
+        merged[key] = strategic_merge(type_, merged.get(key), value)
+
+
+def _merge_list(type_: FieldType, old: list[Any], patch: list[Any]) -> list[Any]:
+    kept = [item for item in patch if _directive(item) != "replace"]
+    merge_key = type_.merge_key
+    if merge_key is None or len(kept) < len(patch):
+        return copy.deepcopy(kept)
+    result = list(old)
+    for item in patch:
+        if not merge_key:
+            if item not in result:
+                result.append(item)
+            continue
+        if not isinstance(item, Mapping) or merge_key not in item:
+            raise DirectiveError(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
+        at = next((i for i, have in enumerate(result) if have.get(merge_key) == item[merge_key]), len(result))
+        same = result[at : at + 1]
+        merged = strategic_merge(type_.item(), same[0] if same else {}, item)
+        result[at : at + 1] = [] if _directive(item) == "delete" else [merged]
+    return _in_order(result, [item for item in patch if _directive(item) != "delete"], old, merge_key)
+
+
+def _directive(item: Any) -> Any:
+    return item.get(_DIRECTIVE) if isinstance(item, Mapping) else None
+
+
+def _in_order(items: list[Any], order: list[Any], old: list[Any], merge_key: str | None) -> list[Any]:
+    """Returns items in the order of `order`; others stand before the first of these that they preceded in `old`."""
+
+    def identity(item: Any) -> Any:
+        return item.get(merge_key) if merge_key and isinstance(item, Mapping) else item
+
+    def place(item: Any, wanted: list[Any]) -> int:
+        return wanted.index(identity(item)) if identity(item) in wanted else -1
+
+    first, before = [identity(item) for item in order], [identity(item) for item in old]
+    named = sorted((item for item in items if place(item, first) >= 0), key=lambda item: place(item, first))
+    others = [item for item in items if place(item, first) < 0]
+    result = []
+    while named and others:
+        is_before = 0 <= place(others[0], before) < place(named[0], before)
+        result.append((others if is_before else named).pop(0))
+    return result + named + others
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as Go prints it."""
+    if isinstance(value, Mapping):
+        return f"map[{' '.join(f'{key}:{_shown(value[key])}' for key in sorted(value))}]"
+    return f"[{' '.join(map(_shown, value))}]" if isinstance(value, list) else str(value)
+
+
+def _refuse_deep(document: Any, patch: Any) -> None:
+    """Raises PatchError if a patch changes a part of the document that is undecoded because it is nested too deeply."""
+    deep = msgspec.Raw
+    if (isinstance(document, deep) and isinstance(patch, Mapping)) or (
+        isinstance(patch, deep) and isinstance(document, Mapping | deep)
+    ):
+        raise PatchError(DEEP)
 
 
 @functools.cache

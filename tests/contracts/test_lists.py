@@ -109,7 +109,7 @@ FIELD_SELECTORS = [
 def test_field_selectors(five, selector):
     """Field selectors select by name and namespace; other fields and unreadable selectors are refused."""
     query = {"fieldSelector": selector}
-    assert five.ask("GET", CONFIGMAPS, query=query, any_message=" in " in selector).status in (200, 400, 500)
+    assert five.ask("GET", CONFIGMAPS, query=query, any_message=True).status in (200, 400, 500)
 
 
 @pytest.mark.parametrize("selector", ["spec.color=web", "spec.color!=web", "spec.size=1", "metadata.name=a"])

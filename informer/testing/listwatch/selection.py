@@ -60,9 +60,7 @@ def read_selection(options: ListQuery, served: ServedResource, name: str, *, sha
     text = options.field_selector
     if name:
         text = f"{text},metadata.name={name}" if text else f"metadata.name={name}"
-    fields = parse_field_selector(
-        text, served.selectable, served.resource.kind, custom=served.custom, stored=served.stored_path
-    )
+    fields = parse_field_selector(text, served.selectable, served.stored_path)
     shards = parse_shard_selector(options.shard_selector) if options.shard_selector and sharding else None
     return Selection(labels, fields, shards)
 

@@ -1,4 +1,4 @@
-"""Field selectors such as "status.phase!=Running": parsing, evaluation, and the selectable fields of each kind.
+"""Field selectors such as "status.phase!=Running": parsing and evaluation.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/, and pkg/apis of kubernetes.
 """
@@ -12,33 +12,8 @@ from typing import Any, NamedTuple
 
 from informer.testing.storage.statuses import bad_request
 
-__all__ = ["FieldSelector", "fields_of", "parse_field_selector", "paths_for"]
+__all__ = ["FieldSelector", "fields_of", "parse_field_selector"]
 
-_PODS = (
-    "spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase "
-    "status.podIP status.nominatedNodeName"
-)
-_EVENTS = (
-    "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion "
-    "involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type"
-)
-# For events.k8s.io, which names some fields differently.
-_NEW_EVENTS = (
-    "regarding.kind regarding.namespace regarding.name regarding.uid regarding.apiVersion regarding.resourceVersion "
-    "regarding.fieldPath reason reportingController type"
-)
-_BY_RESOURCE = {
-    "pods": _PODS,
-    "events": _EVENTS,
-    "events.events.k8s.io": _NEW_EVENTS,
-    "nodes": "spec.unschedulable",
-    "secrets": "type",
-    "services": "spec.clusterIP spec.type",
-    "namespaces": "status.phase",
-    "replicationcontrollers": "status.replicas",
-    "jobs.batch": "status.successful",
-    "certificatesigningrequests.certificates.k8s.io": "spec.signerName",
-}
 # The values of fields that an object does not have.
 _ABSENT = {
     "spec.restartPolicy": "Always",
@@ -60,24 +35,14 @@ class _Term(NamedTuple):
     equal: bool
 
 
-class FieldSelector:
-    """A parsed field selector."""
+class FieldSelector(tuple[_Term, ...]):
+    """A parsed field selector: its terms."""
 
-    def __init__(self, terms: tuple[_Term, ...] = ()) -> None:
-        self._terms = terms
-
-    def __bool__(self) -> bool:
-        """Whether the selector has any term."""
-        return bool(self._terms)
+    __slots__ = ()
 
     def matches(self, fields: Mapping[str, str]) -> bool:
         """Returns whether fields match every term; a missing field counts as empty."""
-        return all((fields.get(field, "") == value) == equal for field, value, equal in self._terms)
-
-
-def paths_for(resource: str) -> tuple[str, ...]:
-    """Returns the selectable fields of a built-in resource such as "jobs.batch", besides name and namespace."""
-    return tuple(_BY_RESOURCE.get(resource, "").split())
+        return all((fields.get(field, "") == value) == equal for field, value, equal in self)
 
 
 def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
@@ -97,42 +62,27 @@ def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
     return fields
 
 
-def parse_field_selector(
-    text: str, paths: tuple[str, ...], kind: str, *, custom: bool, stored: Callable[[str], str] = str
-) -> FieldSelector:
+def parse_field_selector(text: str, paths: tuple[str, ...], stored: Callable[[str], str]) -> FieldSelector:
     """Parses a field selector.
 
     Args:
         text: as in the query; "" selects everything.
         paths: the selectable fields, besides name and namespace.
-        kind: the objects' kind, on which the error's message depends.
-        custom: whether the resource is a custom one.
         stored: returns the path at which a field is stored.
 
     Raises:
         ApiError: 400, the selector cannot be parsed, or it names a field that is not selectable.
     """
     terms = []
-    for part in _SEPARATOR.split(text) if text else ():
-        if not part:
-            continue
+    for part in filter(None, _SEPARATOR.split(text)):
         found = _TERM.match(part)
         if found is None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         field, operator, value = found.group("field", "operator", "value")
         if field not in _ALWAYS and field not in paths:
-            raise bad_request(_unknown(field, paths, kind, custom=custom))
+            raise bad_request(f"field label not supported: {field}")
         terms.append(_Term(stored(field), _ESCAPE.sub(r"\1", value), operator != "!="))
-    return FieldSelector(tuple(terms))
-
-
-def _unknown(field: str, paths: tuple[str, ...], kind: str, *, custom: bool) -> str:
-    if kind == "Job":
-        return f'field label "{field}" not supported for Job'
-    if paths or custom:
-        return f"field label not supported: {field}"
-    known = ", ".join(f'"{each}"' for each in _ALWAYS)
-    return f'"{field}" is not a known field selector: only {known}'
+    return FieldSelector(terms)
 
 
 @functools.cache

@@ -1,53 +1,29 @@
-"""The resources that the server serves: the built-in ones, and those that CustomResourceDefinitions add."""
+"""The resources that the server serves: the built-in ones, and those that CustomResourceDefinitions add.
+
+The file kinds/resources.yaml says what the built-in ones can do.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from informer.listwatch.resources import Resource, built_in_resources, read_table
-from informer.testing.storage.field_selector import paths_for
 from informer.testing.storage.kinds.scaler_versions import scaler_from_v2, scaler_to_v2
+from informer.testing.storage.kinds.tables import yaml_file
 from informer.testing.storage.schemas.custom_schema import CustomSchema
 from informer.testing.storage.storage import Form, Stored
 
 __all__ = ["ServedResource", "ServedResources", "served_versions"]
 
-# Built-in resources of the real server that the informers' own table does not have.
-_OTHER_BUILT_IN = """
-autoscaling/v1: HorizontalPodAutoscaler/hpa
-admissionregistration.k8s.io/v1: MutatingWebhookConfiguration* ValidatingAdmissionPolicy*:validatingadmissionpolicies
-admissionregistration.k8s.io/v1: ValidatingAdmissionPolicyBinding* ValidatingWebhookConfiguration*
-apiregistration.k8s.io/v1: APIService*
-certificates.k8s.io/v1: CertificateSigningRequest*/csr
-flowcontrol.apiserver.k8s.io/v1: FlowSchema* PriorityLevelConfiguration*
-networking.k8s.io/v1: IPAddress*:ipaddresses/ip ServiceCIDR*
-node.k8s.io/v1: RuntimeClass*:runtimeclasses
-resource.k8s.io/v1: DeviceClass*:deviceclasses ResourceClaim ResourceClaimTemplate ResourceSlice*
-storage.k8s.io/v1: CSIStorageCapacity:csistoragecapacities VolumeAttributesClass*:volumeattributesclasses/vac
-"""
-# Resources of which objects can only be created: requests that the server carries out at once, and stores nothing.
-_ACTIONS = """
-v1: Binding
-authentication.k8s.io/v1: SelfSubjectReview* TokenReview*
-authorization.k8s.io/v1: SelfSubjectAccessReview* SubjectAccessReview*
-"""
-# The events of events.k8s.io are the core group's events with other names for some fields.
-_EVENT_FIELDS = {
-    "regarding": "involvedObject",
-    "note": "message",
-    "reportingController": "reportingComponent",
-    "deprecatedSource": "source",
-    "deprecatedFirstTimestamp": "firstTimestamp",
-    "deprecatedLastTimestamp": "lastTimestamp",
-    "deprecatedCount": "count",
-}
-
-
+_BUILT_IN = yaml_file("resources.yaml")
+_KUBE_VERSION = re.compile(r"v(?P<major>\d+)(?:(?P<stability>alpha|beta)(?P<minor>\d+))?\Z")
 _CREATE = ("create",)
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
 
 class Subresource(NamedTuple):
@@ -55,61 +31,9 @@ class Subresource(NamedTuple):
 
     name: str
     kind: str
-    verbs: tuple[str, ...]
+    verbs: Sequence[str]
     group: str = ""
     version: str = ""
-
-
-_SUBRESOURCES = {
-    "namespaces": (Subresource("finalize", "Namespace", ("update",)),),
-    "pods": (
-        Subresource("binding", "Binding", _CREATE),
-        Subresource("eviction", "Eviction", _CREATE, "policy", "v1"),
-        Subresource("log", "Pod", ("get",)),
-    ),
-    "serviceaccounts": (Subresource("token", "TokenRequest", _CREATE, "authentication.k8s.io", "v1"),),
-}
-
-
-def _kinds(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Kinds with a status subresource: an update of the object leaves the status alone.
-_WITH_STATUS = _kinds(
-    "Namespace Node PersistentVolume PersistentVolumeClaim Pod ReplicationController ResourceQuota Service DaemonSet "
-    "Deployment ReplicaSet StatefulSet HorizontalPodAutoscaler CronJob Job Ingress PodDisruptionBudget VolumeAttachment "
-    "CustomResourceDefinition CertificateSigningRequest APIService FlowSchema PriorityLevelConfiguration ServiceCIDR "
-    "ResourceClaim ValidatingAdmissionPolicy"
-)
-_WITH_SCALE = _kinds("ReplicationController Deployment ReplicaSet StatefulSet")
-_WITH_GENERATION = _kinds(
-    "Pod ReplicationController DaemonSet Deployment ReplicaSet StatefulSet HorizontalPodAutoscaler CronJob Job Ingress "
-    "IngressClass "
-    "NetworkPolicy PodDisruptionBudget PodTemplate EndpointSlice PriorityClass CustomResourceDefinition FlowSchema "
-    "PriorityLevelConfiguration MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy"
-)
-# Kinds whose deletion is answered with the object instead of a Status.
-_RETURN_DELETED = _kinds(
-    "PersistentVolume PersistentVolumeClaim Pod PodTemplate ResourceQuota Service ServiceAccount CSIDriver CSINode "
-    "StorageClass VolumeAttachment"
-)
-# Kinds whose update must have a resourceVersion.
-_CONDITIONAL_UPDATE = _kinds("Lease CustomResourceDefinition")
-_CREATED_BY_UPDATE = _kinds("Lease Event Endpoints LimitRange Service Role RoleBinding ClusterRole ClusterRoleBinding")
-_KUBE_VERSION = re.compile(r"v(?P<major>\d+)(?:(?P<stability>alpha|beta)(?P<minor>\d+))?\Z")
-_CATEGORIES = {
-    "CustomResourceDefinition": ("api-extensions",),
-    **dict.fromkeys(
-        _kinds(
-            "Pod ReplicationController Service DaemonSet Deployment ReplicaSet StatefulSet CronJob Job "
-            "HorizontalPodAutoscaler"
-        ),
-        ("all",),
-    ),
-}
-_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
 
 @dataclass(frozen=True)
@@ -227,9 +151,9 @@ class ServedResources:
         self._by_kind: dict[tuple[str, str], ServedResource] = {}
         self.by_name: dict[str, ServedResource] = {}
         """Resources by the names that callers have used for them; emptied when the table changes."""
-        for resource in (*built_in_resources(), *read_table(_OTHER_BUILT_IN)):
+        for resource in (*built_in_resources(), *read_table(_BUILT_IN["other_resources"])):
             self._add(_built_in(resource))
-        for resource in read_table(_ACTIONS):
+        for resource in read_table(_BUILT_IN["actions"]):
             self._add(ServedResource(resource._replace(names=resource.names[:1]), verbs=_CREATE))
 
     def __iter__(self) -> Iterator[ServedResource]:
@@ -331,23 +255,19 @@ def _number(schema: CustomSchema | None) -> int:
 
 
 def _built_in(resource: Resource) -> ServedResource:
-    kind = resource.kind
+    kind, is_new_event = resource.kind, resource.name == "events.events.k8s.io"
+    attributes: dict[str, Any] = {name: kind in kinds for name, kinds in _BUILT_IN["kinds"].items()}
     return ServedResource(
         resource,
-        has_status=kind in _WITH_STATUS,
-        has_scale=kind in _WITH_SCALE,
-        counts_generation=kind in _WITH_GENERATION,
-        returns_deleted=kind in _RETURN_DELETED,
-        needs_resource_version=kind in _CONDITIONAL_UPDATE,
-        created_by_update=kind in _CREATED_BY_UPDATE,
-        selectable=paths_for(resource.name),
+        **attributes,
+        selectable=tuple(_BUILT_IN["selectable"].get(resource.name, ())),
         list_kind=kind + "List",
-        categories=_CATEGORIES.get(kind, ()),
+        categories=tuple(name for name, kinds in _BUILT_IN["categories"].items() if kind in kinds),
+        subresources=tuple(Subresource(**each) for each in _BUILT_IN["subresources"].get(resource.name, ())),
         # As in the real server, namespaces cannot be deleted as a collection.
-        subresources=_SUBRESOURCES.get(resource.name, ()),
         verbs=tuple(verb for verb in _VERBS if kind != "Namespace" or verb != "deletecollection"),
-        fields=_EVENT_FIELDS if resource.name == "events.events.k8s.io" else {},
-        shares="events" if resource.name == "events.events.k8s.io" else "",
+        fields=_BUILT_IN["event_fields"] if is_new_event else {},
+        shares="events" if is_new_event else "",
     )
 
 

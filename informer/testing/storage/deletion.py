@@ -16,9 +16,8 @@ from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.storage import Stored
 from informer.testing.storage.system_fields import mark_deleted
-from watch.errors import ApiError
 
-__all__ = ["check_delete_options", "check_readable", "marked", "warn_of_orphans"]
+__all__ = ["check_delete_options", "marked", "warn_of_orphans", "without_cleanup"]
 
 _FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
 # Resources whose dependents are orphaned unless the options say otherwise.
@@ -37,19 +36,6 @@ def check_delete_options(options: Mapping[str, Any]) -> None:
         causes.append(Cause.unsupported("propagationPolicy", str(policy), _POLICIES))
     if causes:
         raise invalid("meta.k8s.io", "DeleteOptions", "", causes)
-
-
-def check_readable(resource: Resource, old: Stored, options: Mapping[str, Any]) -> None:
-    """Raises ApiError 409 for a deletion that is only meant for objects which the server cannot decode."""
-    if not options.get("ignoreStoreReadErrorWithClusterBreakingPotential"):
-        return
-    message = (
-        f'Operation cannot be fulfilled on {resource.name} "{old.name}": StorageError: invalid object, Code: 4, '
-        f"Key: /registry/{resource.plural}/{old.key}, ResourceVersion: 0, "
-        "AdditionalErrorMsg: unsafe deletion is not allowed because the object is decodable from storage"
-    )
-    group = {"group": resource.group} if resource.group else {}
-    raise ApiError(409, "Conflict", message, details={"name": old.name, **group, "kind": resource.plural})
 
 
 def warn_of_orphans(resource: Resource, options: Mapping[str, Any]) -> list[str]:
@@ -117,10 +103,3 @@ def without_cleanup(obj: dict[str, Any]) -> dict[str, Any]:
     metadata = obj["metadata"]
     metadata["finalizers"] = [each for each in metadata.get("finalizers") or () if each != _CLEANUP]
     return obj
-
-
-def is_terminating(resource: Resource, name: str) -> ApiError:
-    """Returns the refusal of a new object whose definition is being deleted."""
-    text = "create not allowed while custom resource definition is terminating"
-    details = {"name": name, "group": resource.group, "kind": resource.plural}
-    return ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {text}', details=details)

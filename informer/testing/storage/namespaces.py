@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import not_found
+from informer.testing.storage.statuses import denied, not_found
 from informer.testing.storage.storage import Bucket, Storage
-from watch.errors import ApiError
 
 __all__ = ["Namespaces"]
 
@@ -40,21 +39,18 @@ class Namespaces:
         if namespace is None:
             raise not_found(self.served.resource, target.namespace)
         if namespace.marked:
-            message = f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
             cause = {
                 "reason": "NamespaceTerminating",
                 "message": f"namespace {target.namespace} is being terminated",
                 "field": "metadata.namespace",
             }
-            details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
-            details["causes"] = [cause]  # type: ignore[assignment]
-            raise ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {message}', details=details)
+            raise denied(resource, name, why, [cause])
 
     def check_delete(self, name: str) -> None:
         """Raises ApiError 403 for the namespaces that must not be deleted."""
         if name in _IMMORTAL:
-            message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise ApiError(403, "Forbidden", message, details={"name": name, "kind": "namespaces"})
+            raise denied(self.served.resource, name, "this namespace may not be deleted")
 
     def empty_locked(self, name: str, remove: Callable[[str, Bucket, str], object]) -> None:
         """Deletes every object in a marked namespace, then the namespace if it is empty.

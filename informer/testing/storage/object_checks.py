@@ -19,7 +19,7 @@ from informer.testing.storage.name_rules import (
 )
 from informer.testing.storage.schemas.built_in_fields import GO_TYPES, OBJECT_META, wrong_types
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_patch, wrong_precondition
+from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_patch
 from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
@@ -30,8 +30,6 @@ __all__ = [
     "check_identity",
     "check_kind",
     "check_metadata",
-    "check_no_uid",
-    "check_preconditions",
     "check_unchanged",
     "check_version",
     "drop_marks",
@@ -224,14 +222,6 @@ def check_unchanged(target: Target, old: Mapping[str, Any], new: Mapping[str, An
         raise invalid(resource.group, resource.kind, target.name, causes)
 
 
-def check_no_uid(target: Target, metadata: Mapping[str, Any]) -> None:
-    """Raises ApiError 409 if an apply that would create an object expects one with a uid."""
-    uid = metadata.get("uid")
-    if uid:
-        message = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-        raise conflict(target.served.resource, target.name, message)
-
-
 def check_version(target: Target, metadata: Mapping[str, Any], old: Stored | None) -> None:
     """Raises ApiError if the resourceVersion is not the stored object's (409), or is missing but required (422)."""
     served, resource = target.served, target.served.resource
@@ -259,22 +249,3 @@ def check_finalizers(target: Target, old: Mapping[str, Any], new: Mapping[str, A
             f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
         )
         raise invalid(resource.group, resource.kind, target.name, [Cause.forbidden("metadata.finalizers", message)])
-
-
-def check_preconditions(resource: Resource, old: Stored, preconditions: Mapping[str, Any]) -> None:
-    """Raises ApiError 409 if a deletion's uid or resourceVersion is not the stored object's."""
-    uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
-    if uid is not None and uid != old.uid:
-        raise wrong_precondition(
-            resource,
-            old.name,
-            f"the UID in the precondition ({uid}) does not match the UID in record ({old.uid}). "
-            "The object might have been deleted and then recreated",
-        )
-    if version is not None and version != str(old.resource_version):
-        raise wrong_precondition(
-            resource,
-            old.name,
-            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
-            f"({old.resource_version}). The object might have been modified",
-        )

@@ -16,8 +16,6 @@ from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.deletion import (
     check_delete_options,
-    check_readable,
-    is_terminating,
     marked,
     warn_of_orphans,
     without_cleanup,
@@ -30,12 +28,11 @@ from informer.testing.storage.name_rules import finalizer_warnings
 from informer.testing.storage.namespaces import Namespaces
 from informer.testing.storage.object_checks import (
     Target,
+    check_expected,
     check_finalizers,
     check_identity,
     check_kind,
     check_metadata,
-    check_no_uid,
-    check_preconditions,
     check_unchanged,
     check_version,
     drop_marks,
@@ -44,7 +41,7 @@ from informer.testing.storage.object_checks import (
 )
 from informer.testing.storage.ownership import same_but_times, with_owners
 from informer.testing.storage.served_resources import ServedResource, ServedResources
-from informer.testing.storage.statuses import already_exists, not_found, page_not_found
+from informer.testing.storage.statuses import already_exists, denied, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
 from informer.testing.storage.system_fields import changed_object, generate_name, key_of, new_object, now
 from informer.testing.storage.write import Write
@@ -215,10 +212,10 @@ class Registry:
         write = replace(write, options=options, dry_run=write.dry_run or bool(options.get("dryRun")))
         while True:
             old = self.get(target)
-            check_preconditions(served.resource, old, options.get("preconditions") or {})
+            stored = {"uid": old.uid, "resourceVersion": str(old.resource_version)}
+            check_expected(target, options.get("preconditions") or {}, stored)
             if served is self._namespaces.served:
                 self._namespaces.check_delete(old.name)
-            check_readable(served.resource, old, options)
             write.warnings.extend(warn_of_orphans(served.resource, options))
             review = Review(target, "DELETE", None, old, write)
             self.admission.mutate(review)
@@ -242,7 +239,8 @@ class Registry:
                 raise page_not_found()  # its definition was deleted after the request was routed
             definition = self._storage.bucket_locked(_DEFINITIONS).objects.get(target.served.bucket)
             if definition is not None and definition.marked:
-                raise is_terminating(target.served.resource, name)
+                why = "create not allowed while custom resource definition is terminating"
+                raise denied(target.served.resource, name, why)
         self._namespaces.check_create_locked(target, name)
 
     def _new_locked(self, target: Target, obj: dict[str, Any], write: Write) -> dict[str, Any]:
@@ -312,7 +310,7 @@ class Registry:
         check_version(target, metadata, None)
         check_identity(target, metadata, "")
         if write.applies:
-            check_no_uid(target, metadata)
+            check_expected(target, {"uid": metadata.get("uid")}, {})
         metadata.pop("resourceVersion", None)
         return self.create(target, obj, write)
 

@@ -20,6 +20,7 @@ __all__ = [
     "already_exists",
     "bad_request",
     "conflict",
+    "denied",
     "expired",
     "forbidden",
     "generic",
@@ -33,7 +34,6 @@ __all__ = [
     "too_large_resource_version",
     "unauthorized",
     "wrong_patch",
-    "wrong_precondition",
 ]
 
 # Reason and message of a code without a more specific error.
@@ -85,7 +85,7 @@ def status_of(error: ApiError) -> dict[str, Any]:
 
 def success(resource: Resource, name: str, uid: str) -> dict[str, Any]:
     """Returns the Status body of a successful deletion."""
-    details = {**_details(resource, name, resource.plural), "uid": uid}
+    details = {**_details(resource, name), "uid": uid}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
@@ -153,18 +153,19 @@ def forbidden(user: str, verb: str, resource: Resource, name: str, namespace: st
     """403: the user is not allowed to do this."""
     plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    why = f'User "{user}" cannot {verb} resource "{plural}" in API group "{resource.group}" {where}'
+    return denied(resource, name, why)
+
+
+def denied(resource: Resource, name: str, why: str, causes: Sequence[Mapping[str, str]] = ()) -> ApiError:
+    """403: the object must not be written now."""
     which = f'{resource.name} "{name}"' if name else resource.name
-    message = (
-        f'{which} is forbidden: User "{user}" cannot {verb} resource "{plural}" in API group "{resource.group}" {where}'
-    )
-    return ApiError(403, "Forbidden", message, details=_details(resource, name, resource.plural))
+    return _refused(403, "Forbidden", resource, name, f"{which} is forbidden: {why}", causes)
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
     """404: the object does not exist."""
-    return ApiError(
-        404, "NotFound", f'{resource.name} "{name}" not found', details=_details(resource, name, resource.plural)
-    )
+    return _refused(404, "NotFound", resource, name, f'{resource.name} "{name}" not found')
 
 
 def page_not_found() -> ApiError:
@@ -179,34 +180,14 @@ def method_not_allowed() -> ApiError:
 
 def already_exists(resource: Resource, name: str) -> ApiError:
     """409: an object of this name exists already."""
-    return ApiError(
-        409,
-        "AlreadyExists",
-        f'{resource.name} "{name}" already exists',
-        details=_details(resource, name, resource.plural),
-    )
+    return _refused(409, "AlreadyExists", resource, name, f'{resource.name} "{name}" already exists')
 
 
 def conflict(resource: Resource, name: str, message: str | None = None) -> ApiError:
     """409: the object has changed since the writer read it."""
     text = message or "the object has been modified; please apply your changes to the latest version and try again"
-    return ApiError(
-        409,
-        "Conflict",
-        f'Operation cannot be fulfilled on {resource.name} "{name}": {text}',
-        details=_details(resource, name, resource.plural),
-    )
-
-
-def wrong_precondition(resource: Resource, name: str, message: str) -> ApiError:
-    """409: a precondition of a deletion does not hold."""
-    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    return ApiError(
-        409,
-        "Conflict",
-        f'Operation cannot be fulfilled on {kind} "{name}": {message}',
-        details=_details(resource, name, resource.kind),
-    )
+    text = f'Operation cannot be fulfilled on {resource.name} "{name}": {text}'
+    return _refused(409, "Conflict", resource, name, text)
 
 
 def wrong_patch(changed: Mapping[str, Any] | str, why: str) -> ApiError:
@@ -248,9 +229,16 @@ def too_large_resource_version(wanted: int, current: int) -> ApiError:
     )
 
 
-def _details(resource: Resource, name: str, kind: str) -> Mapping[str, Any]:
+def _refused(
+    code: int, reason: str, resource: Resource, name: str, message: str, causes: Sequence[Mapping[str, str]] = ()
+) -> ApiError:
+    details = {**_details(resource, name), **({"causes": causes} if causes else {})}
+    return ApiError(code, reason, message, details=details)
+
+
+def _details(resource: Resource, name: str) -> dict[str, Any]:
     details = {"name": name} if name else {}
     if resource.group:
         details["group"] = resource.group
-    details["kind"] = kind
+    details["kind"] = resource.plural
     return details

@@ -204,8 +204,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "types": (ruled("integer", "self == 'a'"), "rule"),
     "empty": (ruled("integer", " "), "rule"),
     "missing": (ruled("integer", {"message": "x"}), "rule"),
-    "message of two lines": (ruled("integer", {"rule": "self > 1", "message": "a\nb"}), "message"),
-    "empty message": (ruled("integer", {"rule": "self > 1", "message": " "}), "message"),
     "no message": (ruled("integer", "self > 1 &&\n self < 5"), "message"),
     "reason": (ruled("integer", {"rule": "self > 1", "reason": "x"}), "reason"),
     "unknown path": (ruled("object", {"rule": "true", "fieldPath": ".zz"}, **X), "fieldPath"),
@@ -215,7 +213,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         ruled("integer", {"rule": "self > 1", "messageExpression": "x +"}),
         "messageExpression",
     ),
-    "optionalOldSelf": (ruled("integer", {"rule": "self > 1", "optionalOldSelf": True}), "optionalOldSelf"),
     "math": (ruled("integer", "math.greatest(self, 1) > 1"), "rule"),
 }
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from informer.testing.storage.schemas.definition_checks import definition_causes, unknown_formats
+from informer.testing.storage.schemas.definition_checks import definition_causes
 from informer.testing.storage.served_resources import ServedResources, served_versions
 from informer.testing.storage.statuses import invalid
 from informer.testing.storage.storage import Storage, Stored
-from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
 __all__ = ["Definitions"]
@@ -27,13 +26,12 @@ class Definitions:
         self._storage = storage
         self._resources = resources
 
-    def accept(self, obj: dict[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:
+    def accept(self, obj: dict[str, Any], old: Mapping[str, Any] | None) -> None:
         """Validates a definition and sets the defaults and the status that the real server's controllers would set.
 
         Args:
             obj: the definition, which is changed.
             old: the stored one; None for a new one.
-            write: receives warnings.
 
         Raises:
             ApiError: 422, the definition is not valid; 501, a package that its schemas need is not installed.
@@ -51,7 +49,6 @@ class Definitions:
         obj["spec"].pop("preserveUnknownFields", None)
         obj["spec"].setdefault("conversion", {"strategy": "None"})
         versions = obj["spec"]["versions"]
-        write.warnings.extend(f'unrecognized format "{name}"' for name in unknown_formats(versions))
         stored = [version["name"] for version in versions if version.get("storage")]
         if old is not None:
             status = obj.setdefault("status", {})

@@ -135,7 +135,7 @@ class Registry:
         with self._storage.lock:
             created = self._new_locked(target, obj, write)
         if served.resource.kind == _DEFINITION:
-            self._definitions.accept(created, None, write)
+            self._definitions.accept(created, None)
         check_schema(target, created, None, write)
         self.admission.validate(Review(target, "CREATE", created, None, write))
         with self._storage.lock:
@@ -282,7 +282,7 @@ class Registry:
         after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
         self._kinds.complete(review._replace(obj=after))
         if served.resource.kind == _DEFINITION and not target.subresource:
-            self._definitions.accept(after, before, write)
+            self._definitions.accept(after, before)
         check_schema(target, after, before, write)
         self.admission.validate(review._replace(obj=after))
         return after

@@ -62,11 +62,9 @@ def count(*paths: str) -> Cell:
     return lambda obj: sum(len(value_at(obj, path) or ()) for path in paths)
 
 
-def joined(path: str, key: str = "", separator: str = ",", default: str = "") -> Cell:
+def joined(path: str, key: str = "") -> Cell:
     """Shows the items of a list, or a field of each."""
-    return lambda obj: (
-        separator.join(str(each.get(key, "") if key else each) for each in value_at(obj, path) or ()) or default
-    )
+    return lambda obj: ",".join(str(each.get(key, "") if key else each) for each in value_at(obj, path) or ())
 
 
 def labels(path: str) -> Cell:

@@ -17,6 +17,7 @@ __all__ = ["custom_cells", "custom_columns"]
 
 _Column = Mapping[str, Any]
 _DESCRIPTION = "Custom resource definition column (in JSONPath format): "
+_COLUMN = {"name": "", "type": "", "format": "", "description": "", "priority": 0}
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 # A step of a JSON path: .name, ['name'], [0], [*] or [?(@.type=="Ready")].
 _STEP = re.compile(
@@ -34,16 +35,10 @@ def custom_columns(columns: Sequence[_Column], name: _Column, created: str) -> l
         name: the column of the name.
         created: the description of the time of creation, for a definition without columns.
     """
-    described = [
-        {
-            "name": each.get("name", ""),
-            "type": each.get("type", ""),
-            "format": each.get("format", ""),
-            "description": each.get("description") or _DESCRIPTION + each["jsonPath"],
-            "priority": each.get("priority", 0),
-        }
-        for each in columns or ({**_AGE, "description": created},)
-    ]
+    given = columns or ({**_AGE, "description": created},)
+    described = [{key: each.get(key, default) for key, default in _COLUMN.items()} for each in given]
+    for each, column in zip(given, described, strict=True):
+        column["description"] = column["description"] or _DESCRIPTION + each["jsonPath"]
     return [dict(name), *described]
 
 

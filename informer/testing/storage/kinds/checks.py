@@ -40,8 +40,7 @@ _PERCENT_ERROR = (
     "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
 )
 _IP_ERROR = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-_LONGEST_PORT_NAME = 15
-_PORT_CHARACTERS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+_PORT_NAME_ERROR = "must have at most 15 characters of a-z, 0-9 and hyphens (-), and at least one letter (a-z)"
 
 
 def required(value: Any, path: str, message: str = "") -> list[Cause]:
@@ -100,10 +99,7 @@ def _one_of(value: Any, path: str, *supported: str) -> list[Cause]:
 
 
 def _port_name(value: Any, path: str) -> list[Cause]:
-    text = str(value)
-    causes = [] if len(text) <= _LONGEST_PORT_NAME else _bad(path, text, "must be no more than 15 characters")
-    causes += [] if re.fullmatch("[-a-z0-9]+", text) else _bad(path, text, _PORT_CHARACTERS)
-    return causes + ([] if re.search("[a-z]", text) else _bad(path, text, "must contain at least one letter (a-z)"))
+    return _matches(str(value), path, "(?=.*[a-z])[-a-z0-9]{1,15}", _PORT_NAME_ERROR)
 
 
 def _port(value: Any, path: str) -> list[Cause]:

@@ -76,10 +76,8 @@ def _label_job(job: _Object) -> None:
 
 def _quality_of(spec: _Object) -> str:
     names = ("cpu", "memory")
-    all_resources = [each.get("resources") or {} for each in containers_of(spec)]
-    if not any(all_resources):
-        return "BestEffort"
-    pairs = [(each.get("limits") or {}, each.get("requests") or {}) for each in all_resources]
+    resources = [each.get("resources") or {} for each in containers_of(spec)]
+    pairs = [(each.get("limits") or {}, each.get("requests") or {}) for each in resources]
     if not any(name in each for pair in pairs for each in pair for name in names):
         return "BestEffort"
     same = all(name in limits and limits[name] == requests.get(name) for limits, requests in pairs for name in names)

@@ -12,7 +12,7 @@ from typing import Any
 
 from informer.testing.storage.kinds.rules import causes_of
 from informer.testing.storage.schemas.custom_schema import CustomSchema
-from informer.testing.storage.schemas.formats import FORMATS, UNCHECKED
+from informer.testing.storage.schemas.formats import UNCHECKED
 from informer.testing.storage.schemas.structure import (
     EMBEDDED,
     INT_OR_STRING,
@@ -26,7 +26,7 @@ from informer.testing.storage.schemas.structure import (
 from informer.testing.storage.schemas.validation import SchemaValidator, pattern_of
 from informer.testing.storage.statuses import Cause, shown
 
-__all__ = ["definition_causes", "unknown_formats"]
+__all__ = ["definition_causes"]
 
 _APPROVED = "api-approved.kubernetes.io"
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -39,7 +39,6 @@ _NOT_STRUCTURAL = {
     **dict.fromkeys(("nullable", EMBEDDED, INT_OR_STRING, PRESERVES), "false"),
 }
 _EITHER = [{"type": "integer"}, {"type": "string"}]
-_NUMBER_FORMATS = ("int32", "int64", "float", "double")
 
 
 def definition_causes(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Cause]:
@@ -125,17 +124,6 @@ def _schema_causes(schema: Schema, path: str) -> Iterator[Cause]:
     yield from _checked(schema, path)
 
 
-def unknown_formats(schema: Any) -> list[str]:
-    """Returns the formats in a schema that the real server does not know, of which it warns."""
-    if isinstance(schema, list):
-        return [name for each in schema for name in unknown_formats(each)]
-    if not isinstance(schema, Mapping):
-        return []
-    name = schema.get("format")
-    own = [name] if isinstance(name, str) and name not in (*FORMATS, *_NUMBER_FORMATS) else []
-    return own + [name for each in schema.values() for name in unknown_formats(each)]
-
-
 def _checked(schema: Schema, path: str) -> Iterator[Cause]:
     """Yields what is wrong with a schema that has types, and with what is below it."""
     yield from _type_causes(schema, path)
@@ -184,8 +172,6 @@ def _type_causes(schema: Schema, path: str) -> Iterator[Cause]:
     kind = schema.get("type")
     if kind and kind not in _TYPES:
         yield Cause.unsupported(f"{path}.type", kind, _TYPES)
-    if kind == "null":
-        yield Cause.forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative")
     others = schema.get("additionalProperties")
     if schema.get("properties") and others is not None and others is not True:
         message = "additionalProperties and properties are mutual exclusive"
@@ -226,14 +212,9 @@ def _list_causes(schema: Schema, path: str) -> Iterator[Cause]:
         if schema.get(keyword) and schema.get("type") != wanted:
             message = f"must be {wanted} if {keyword} is specified"
             yield Cause.bad(f"{path}.type", shown(schema.get("type", "")), message)
-    kind, keys, items = schema.get(LIST_TYPE), schema.get(MAP_KEYS) or [], schema.get("items") or {}
-    if kind == "set" and items.get("type") in ("object", "array"):
-        of = _MAP_TYPE if items["type"] == "object" else LIST_TYPE
-        if items.get(of) != "atomic":
-            message = f"must be atomic as item of a list with {LIST_TYPE}=set"
-            yield Cause.bad(f"{path}.items.{of}", shown(items.get(of)), message)
-    if kind == "map":
-        yield from _key_causes(keys, items, path)
+    keys = schema.get(MAP_KEYS) or []
+    if schema.get(LIST_TYPE) == "map":
+        yield from _key_causes(keys, schema.get("items") or {}, path)
     elif keys:
         yield Cause.required(f"{path}.{LIST_TYPE}", f"must be map if {MAP_KEYS} is non-empty")
 
@@ -244,8 +225,6 @@ def _key_causes(keys: list[str], items: Schema, path: str) -> Iterator[Cause]:
         yield Cause.required(f"{path}.{MAP_KEYS}", f"must not be empty if {LIST_TYPE} is map")
     elif items.get("type") != "object":
         yield Cause.bad(f"{path}.items.type", shown(items.get("type", "")), f"must be object {of_map}")
-    elif len(set(keys)) < len(keys):
-        yield Cause.bad(f"{path}.{MAP_KEYS}", shown(keys), "must not contain duplicate entries")
     elif any(key not in properties for key in keys):
         yield Cause.bad(f"{path}.{MAP_KEYS}", shown(keys), "entries must all be names of item properties")
     for key in [key for key in keys if key in properties]:

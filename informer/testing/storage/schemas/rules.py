@@ -169,8 +169,6 @@ def _compiled(
     if is_transition and uncorrelated:
         what = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelated}"
         found.append(Cause.bad(f"{path}.rule", shown(text), what))
-    if optional_old and not is_transition:
-        found.append(Cause.bad(f"{path}.optionalOldSelf", "true", "may not be set if oldSelf is not used in rule"))
     causes += found
     if found:
         return None
@@ -188,10 +186,6 @@ def _texts_wrong(rule: Mapping[str, Any], schema: Schema, path: str) -> Iterator
         yield Cause.required(f"{path}.rule", "rule is not specified")
     elif "\n" in text.strip() and not message:
         yield Cause.required(f"{path}.message", "message must be specified if rule contains line breaks")
-    if message and not message.strip():
-        yield Cause.bad(f"{path}.message", shown(message), "must be non-empty if specified")
-    elif "\n" in message.strip():
-        yield Cause.bad(f"{path}.message", shown(message), "must not contain line breaks")
     if rule.get("reason") and rule["reason"] not in _REASONS:
         yield Cause.unsupported(f"{path}.reason", rule["reason"], _REASONS)
     if _field_of(rule, schema) is None:

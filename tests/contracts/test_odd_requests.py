@@ -11,7 +11,23 @@ NAMESPACE = "/api/v1/namespaces/{ns}"
 MAPS = f"{NAMESPACE}/configmaps"
 HOST = "Host: x\r\n{auth}\r\n"
 
+# Users reported the first of these and the HTTP/1.0 watch below: a server that differs there misleads them.
 ODD = {
+    "HTTP/1.0 without Host": (200, f"GET {NAMESPACE} HTTP/1.0\r\n{{auth}}\r\n\r\n"),
+    "HTTP/1.0 that keeps the connection": (
+        200,
+        f"GET {NAMESPACE} HTTP/1.0\r\nConnection: keep-alive\r\n{{auth}}\r\n\r\n",
+    ),
+    "missing Host": (400, f"GET {NAMESPACE} HTTP/1.1\r\n{{auth}}\r\n\r\n"),
+    "two Hosts": (400, f"GET {NAMESPACE} HTTP/1.1\r\nHost: a\r\n{HOST}\r\n"),
+    "malformed Host": (400, f"GET {NAMESPACE} HTTP/1.1\r\nHost: a b/\r\n{{auth}}\r\n\r\n"),
+    "folded header": (200, f"GET {NAMESPACE} HTTP/1.1\r\n{HOST}X-A: b\r\n c\r\n\r\n"),
+    "header folded by a tab": (200, f"GET {NAMESPACE} HTTP/1.1\r\n{HOST}X-A: b\r\n\tc\r\n\r\n"),
+    "HTTP/1.2": (200, f"GET {NAMESPACE} HTTP/1.2\r\n{HOST}\r\n"),
+    "chunks in HTTP/1.0": (
+        400,
+        f"POST {MAPS} HTTP/1.0\r\n{{auth}}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n",
+    ),
     "empty Host": (200, f"GET {NAMESPACE} HTTP/1.1\r\nHost:\r\n{{auth}}\r\n\r\n"),
     "fold before the first header": (400, f"GET {NAMESPACE} HTTP/1.1\r\n X-A: b\r\n{HOST}\r\n"),
     "space before the colon": (400, f"GET {NAMESPACE} HTTP/1.1\r\n{HOST}X-A : b\r\n\r\n"),
@@ -50,6 +66,16 @@ def test_odd_http(servers, case):
     shown = {(status.split()[1], status[:8], closed) for status, _, _, closed in answers.values()}
     assert {status for status, _, _ in shown} == {str(expected)}
     assert len(shown) == 1, answers
+
+
+def test_http_1_0_watch_lasts_until_the_connection_ends(servers):
+    """HTTP/1.0 does not know chunks: events come as they are, and the end of the connection ends the stream."""
+    text = f"GET {MAPS}?watch=1&timeoutSeconds=1 HTTP/1.0\r\nConnection: keep-alive\r\n{{auth}}\r\n\r\n"
+    servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    for side in servers.sides:
+        status, headers, body, closed = side.send_raw(text)
+        assert (status, headers.get("transfer-encoding"), closed) == ("HTTP/1.0 200", None, True)
+        assert json.loads(body)["object"]["metadata"]["name"] == "a"
 
 
 def deep(levels: int, opening: str = '{"a":', closing: str = "}") -> str:

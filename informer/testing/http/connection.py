@@ -173,6 +173,7 @@ class Exchange:
     def __init__(self, connection: Connection, request: Request) -> None:
         self.connection = connection
         self.request = request
+        self.keep_alive = request.keep_alive
         self.status = 0
         """The answer's status code; 0 until the answer begins."""
         self.on_status: Callable[[int], object] | None = None
@@ -192,19 +193,28 @@ class Exchange:
         self.transmit(body)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Sends the head of an answer whose length is not known."""
-        self.connection.send(self._head(status, {**headers, "Transfer-Encoding": "chunked"}))
+        """Sends the head of an answer whose length is not known: chunked, or until the connection ends for HTTP/1.0."""
+        if self.request.is_http_1_0:
+            self.keep_alive = False
+        else:
+            headers = {**headers, "Transfer-Encoding": "chunked"}
+        self.connection.send(self._head(status, headers))
 
     def send_chunks(self, pieces: Iterable[bytes]) -> None:
         """Sends each piece as one chunk of the body, all in one write."""
-        self.transmit(b"".join([chunk(piece) for piece in pieces]))
+        self.transmit(b"".join(pieces if self.request.is_http_1_0 else [chunk(piece) for piece in pieces]))
 
     def end(self) -> None:
         """Ends the body that `begin` began."""
-        self.transmit(LAST_CHUNK)
+        if not self.request.is_http_1_0:
+            self.transmit(LAST_CHUNK)
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
         self.status = status
         if self.on_status is not None:
             self.on_status(status)
-        return response_head(status, headers if self.request.keep_alive else {**headers, "Connection": "close"})
+        is_http_1_0 = self.request.is_http_1_0
+        # What the version does by itself need not be said.
+        if self.keep_alive == is_http_1_0:
+            headers = {**headers, "Connection": "keep-alive" if self.keep_alive else "close"}
+        return response_head(status, headers, is_http_1_0=is_http_1_0)

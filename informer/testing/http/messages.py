@@ -19,8 +19,9 @@ END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_HEAD_BYTES = 1 << 20
 MAX_BODY_BYTES = 64 << 20
-_REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (/[^\x00-\x20\x7f]*) HTTP/(\d\.\d)\Z", re.ASCII)
+_REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (/[^\x00-\x20\x7f]*) HTTP/(\d)\.(\d)\Z", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\Z")
+_HOST = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*\Z")
 # int() refuses numbers of many thousand digits.
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -48,12 +49,14 @@ class Request(NamedTuple):
     headers: Mapping[str, str]  # keys are in lower case
     content_length: int
     chunked: bool
+    is_http_1_0: bool = False
     body: bytes = b""
 
     @property
     def keep_alive(self) -> bool:
         """Whether the client wants to use the connection for another request."""
-        return "close" not in self.headers.get("connection", "").lower()
+        connection = self.headers.get("connection", "").lower()
+        return "keep-alive" in connection if self.is_http_1_0 else "close" not in connection
 
     def values(self, name: str) -> list[str]:
         """Returns the values of a parameter of the query."""
@@ -70,14 +73,20 @@ def parse_head(data: bytes) -> Request:
     found = _REQUEST_LINE.match(line)
     if found is None:
         raise BadMessageError("malformed HTTP request line")
-    method, target, version = found.groups()
-    if version != "1.1":
-        raise BadMessageError(f"HTTP/{version} is not supported: use HTTP/1.1", 505)
+    method, target, major, minor = found.groups()
+    if major != "1":
+        raise BadMessageError("unsupported protocol version", 505)
+    is_http_1_0 = minor == "0"
     path, _, query = target.partition("?")
     if _BAD_ESCAPE.search(path):
         raise BadMessageError(f"malformed request target {target[:80]!r}")
     headers = _headers(lines)
-    coding = headers.get("transfer-encoding", "").lower()
+    if "host" not in headers and not is_http_1_0:
+        raise BadMessageError("missing required Host header")
+    if not _HOST.match(headers.get("host", "")):  # or there are two of them
+        raise BadMessageError("malformed Host header")
+    # HTTP/1.0 does not have transfer encodings: the header is ignored.
+    coding = "" if is_http_1_0 else headers.get("transfer-encoding", "").lower()
     if coding not in ("", "chunked"):
         raise BadMessageError(f"unsupported transfer encoding {coding!r}", 501)
     length = headers.get("content-length", "0")
@@ -88,13 +97,20 @@ def parse_head(data: bytes) -> Request:
     parameters = _parameters(query)
     # Reversed, since the first of several values counts.
     values = dict(reversed(parameters))
-    return Request(method, unquote(path), parameters, values, headers, int(length), coding == "chunked")
+    return Request(method, unquote(path), parameters, values, headers, int(length), coding == "chunked", is_http_1_0)
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
-    """Returns the headers by their names in lower case, with the values of repeated ones joined."""
+    """Returns the headers by their names in lower case, with the values of repeated ones joined.
+
+    A line that begins with white space continues the one before.
+    """
     headers: dict[str, str] = {}
+    name = ""
     for line in lines:
+        if name and line[:1] in (" ", "\t"):
+            headers[name] += f" {line.strip()}"
+            continue
         found = _HEADER.match(line)
         if found is None:
             raise BadMessageError("malformed HTTP header")
@@ -113,13 +129,14 @@ def _parameters(query: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def response_head(status: int, headers: Mapping[str, str]) -> bytes:
+def response_head(status: int, headers: Mapping[str, str], *, is_http_1_0: bool = False) -> bytes:
     """Returns a response's status line and headers, with the empty line that ends them."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Unknown"
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    first = f"HTTP/1.{0 if is_http_1_0 else 1} {status} {phrase}"
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 

@@ -202,9 +202,9 @@ class HttpServer:
             connection.handshake()
             keep_alive = True
             while keep_alive and not connection.gone.is_set():
-                request = connection.read_request()
-                keep_alive = request.keep_alive
-                self._handle(self, Exchange(connection, request))
+                exchange = Exchange(connection, connection.read_request())
+                self._handle(self, exchange)
+                keep_alive = exchange.keep_alive
         except BadMessageError as error:
             with contextlib.suppress(OSError):
                 _refuse_message(connection, error)

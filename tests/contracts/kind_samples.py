@@ -56,7 +56,6 @@ _FULL = container(
     volumeMounts=[{"name": "v", "mountPath": "/x"}],
 )
 _FULL["spec"] |= {
-    "hostNetwork": True,
     "serviceAccountName": "robot",
     "priorityClassName": "system-node-critical",
     "tolerations": [{"key": "x"}, {"key": "node.kubernetes.io/not-ready", "operator": "Exists"}],
@@ -114,7 +113,6 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "service-balancer": (f"{CORE}services", spec(type="LoadBalancer", **_PORT)),
     "service-external": (f"{CORE}services", spec(type="ExternalName", externalName="x.y")),
     "service-headless": (f"{CORE}services", spec(clusterIP="None", selector={"a": "b"})),
-    "service-headless-without-selector": (f"{CORE}services", spec(clusterIP="None")),
     "service-affinity": (f"{CORE}services", spec(sessionAffinity="ClientIP", ports=[{"port": 80, "protocol": "UDP"}])),
     "secret": (f"{CORE}secrets", {"data": {"b": "YQ==", "a": "YQ=="}, "stringData": {"a": "b"}}),
     "secret-of-a-user": (f"{CORE}secrets", {"type": "kubernetes.io/basic-auth", "stringData": {"username": "u"}}),

@@ -22,19 +22,9 @@ from informer.testing.storage.name_rules import (
 )
 from informer.testing.storage.statuses import Cause, shown
 
-__all__ = [
-    "FIELD_CHECKS",
-    "Check",
-    "check_named",
-    "label_keys",
-    "required",
-    "selector_causes",
-    "selector_of",
-    "selects",
-]
+__all__ = ["FIELD_CHECKS", "check_named", "required", "selector_causes", "selector_of", "selects"]
 
 Check = Callable[[Any, str], list[Cause]]
-_PERCENT = re.compile(r"\d+%\Z")
 _PERCENT_ERROR = (
     "a valid percent string must be a numeric string followed by an ending '%' "
     "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
@@ -117,9 +107,8 @@ def _ip_address(value: Any, path: str) -> list[Cause]:
 def _percent(value: Any, path: str) -> list[Cause]:
     if not isinstance(value, str):
         return _at_least(value, path, 0)
-    if not _PERCENT.match(value):
-        return _bad(path, value, _PERCENT_ERROR)
-    return [] if int(value[:-1]) <= 100 else _bad(path, value, "must not be greater than 100%")
+    found = _matches(value, path, "[0-9]+%", _PERCENT_ERROR)
+    return found or ([] if int(value[:-1]) <= 100 else _bad(path, value, "must not be greater than 100%"))
 
 
 def _schedule_error(text: str) -> str | None:

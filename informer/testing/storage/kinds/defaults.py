@@ -62,10 +62,6 @@ def _pod_spec(spec: _Object) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    if spec.get("hostNetwork"):
-        for container in containers_of(spec):
-            for port in container.get("ports") or ():
-                port["hostPort"] = port.get("hostPort") or port.get("containerPort")
 
 
 def _pod(spec: _Object) -> None:

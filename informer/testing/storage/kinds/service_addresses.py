@@ -33,9 +33,8 @@ def complete_service_locked(bucket: Bucket, spec: dict[str, Any], old: Mapping[s
     if spec.get("type") == "ExternalName":
         return []
     causes = _set_address(bucket, spec, (old or {}).get("clusterIP") or "")
-    has_selector = spec.get("clusterIP") != "None" or bool(spec.get("selector"))
-    spec.setdefault("ipFamilies", ["IPv4"] if has_selector else ["IPv4", "IPv6"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack" if has_selector else "RequireDualStack")
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
     return causes + _set_ports(bucket, spec, old)
 
 

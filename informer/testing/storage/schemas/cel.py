@@ -23,15 +23,7 @@ from informer.testing.storage.schemas.formats import parse_duration, parse_time
 from informer.testing.storage.schemas.structure import EMBEDDED, INT_OR_STRING, Schema
 from informer.testing.storage.schemas.validation import pattern_of
 
-__all__ = [
-    "CelError",
-    "Expression",
-    "compile_expression",
-    "escaped_name",
-    "to_cel",
-    "uses_old",
-    "without_strings",
-]
+__all__ = ["CelError", "Expression", "compile_expression", "escaped_name", "to_cel", "uses_old", "without_strings"]
 
 _STRING = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.DOTALL)
 _OLD = re.compile(r"(?<![\w.])oldSelf\b")

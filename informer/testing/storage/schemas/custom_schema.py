@@ -17,14 +17,8 @@ from informer.testing.storage.statuses import Cause
 __all__ = ["CustomSchema"]
 
 _numbers = itertools.count(1)
-# With one of these, rules are not evaluated.
-_BLOCKING = (
-    "FieldValueNotSupported",
-    "FieldValueRequired",
-    "FieldValueTooLong",
-    "FieldValueTooMany",
-    "FieldValueTypeInvalid",
-)
+# With a cause of one of these reasons, rules are not evaluated.
+_BLOCKING = {f"FieldValue{what}" for what in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid")}
 _UNCHECKED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
     "validation"

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from informer.testing.storage.name_rules import annotation_causes, kind_error, label_causes, name_causes
 from informer.testing.storage.schemas.formats import FORMATS
 from informer.testing.storage.schemas.structure import (
     EMBEDDED,
@@ -212,25 +211,12 @@ def _duplicates(value: list[Any], schema: Schema, field: str) -> Iterator[Cause]
 
 
 def _embedded_causes(value: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    """Yields what is wrong with the kind and the metadata of an object within another."""
-    version, kind, metadata = value.get("apiVersion"), value.get("kind"), value.get("metadata") or {}
-    for name, text in (("apiVersion", version), ("kind", kind)):
-        if text is None:
+    """Yields what is missing in an object within another, or is no text."""
+    for name in ("apiVersion", "kind"):
+        if name not in value:
             yield Cause.required(path + name, "")
-        elif not isinstance(text, str):
+        elif not isinstance(value[name], str):
             yield Cause("FieldValueTypeInvalid", f"{path}{name} in body must be of type string", path + name)
-    if isinstance(version, str) and version.count("/") > 1:
-        yield Cause.bad(f"{path}apiVersion", shown(version), f"unexpected GroupVersion string: {version}")
-    if isinstance(kind, str) and (error := kind_error(kind)):
-        yield Cause.bad(f"{path}kind", shown(kind), error)
-    texts = [metadata.get(name) or {} for name in ("labels", "annotations")] if isinstance(metadata, Mapping) else [0]
-    if not all(isinstance(each, Mapping) and all(isinstance(text, str) for text in each.values()) for each in texts):
-        yield Cause.bad(f"{path}metadata", shown(metadata), "it is not that of an object")
-        return
-    causes = [*label_causes(metadata.get("labels") or {}), *annotation_causes(metadata.get("annotations") or {})]
-    if metadata.get("namespace"):
-        causes += name_causes("metadata.namespace", metadata["namespace"], metadata["namespace"], "Namespace")
-    yield from (cause._replace(field=path + cause.field) for cause in causes)
 
 
 @functools.lru_cache(maxsize=1024)

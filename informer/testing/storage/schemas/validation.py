@@ -211,7 +211,7 @@ def _duplicates(value: list[Any], schema: Schema, field: str) -> Iterator[Cause]
 
 
 def _embedded_causes(value: Mapping[str, Any], path: str) -> Iterator[Cause]:
-    """Yields what is missing in an object within another, or is no text."""
+    """Yields what is missing in an object within another, or has another type."""
     for name in ("apiVersion", "kind"):
         if name not in value:
             yield Cause.required(path + name, "")

@@ -62,8 +62,8 @@ class WebhookCalls:
         url = f"{config['url']}?timeout={timeout}s"
         parts = urlsplit(url)
         context = _context(config.get("caBundle") or "")
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
         try:
+            connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
             with contextlib.closing(connection):
                 connection.connect()
                 with self._interruptible(connection.sock):

@@ -32,6 +32,7 @@ from watch.errors import ApiError
 
 __all__ = ["Answer", "ResourceRequests"]
 
+_OLD_ENDPOINTS = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _MOST_BYTES = 3 << 20  # of a request's body
 _Body = tuple[int, list[bytes]]  # the answer's status code and the pieces of its body
 
@@ -92,6 +93,8 @@ class ResourceRequests:
             raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MOST_BYTES}")
         write = read_write(request, user) if verb in ("create", "update", "patch") else Write(user=user)
         write = replace(write, warnings=warnings)
+        if target.served.path == ("", "v1", "endpoints"):
+            write.warnings.append(_OLD_ENDPOINTS)
         subresource = next((each for each in target.served.subresources if each.name == target.subresource), None)
         if subresource is not None and verb not in subresource.verbs:
             raise method_not_allowed()

@@ -140,7 +140,7 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
                 write_private(self._directory / "ca.crt", self._certificates.authority)
             http = HttpServer(self._handler.handle, context=context, name="apiserver")
             self._http = http
-            self.faults.attach(http)
+            self.faults.http = http
             self._registry.seed(initial_objects("service", port=http.port))
             http.start()
         return self
@@ -201,10 +201,16 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
         """The certificate for clients to trust, as PEM; None without TLS."""
         return None if self._certificates is None else self._certificates.authority
 
-    def _ca_path(self) -> Path | None:
+    @property
+    def ca_file(self) -> Path | None:
+        """A PEM file with the certificates for clients to trust, until `stop`; None without TLS."""
         return None if self._directory is None else self._directory / "ca.crt"
 
-    def _token_of(self, user: str | None) -> str | None:
+    def token(self, user: str | None = None) -> str | None:
+        """Returns the bearer token of a user, by default of any; None if the server does not ask for tokens.
+
+        Raises ValueError for an unknown user.
+        """
         return self._access.token_of(user)
 
     def _running(self) -> HttpServer:

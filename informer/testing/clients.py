@@ -30,13 +30,14 @@ class ServerWithClients(StopsOnExit):
     def start(self) -> Self:
         """Starts the server and returns it."""
 
+    @property
     @abstractmethod
-    def _ca_path(self) -> Path | None:
-        """Returns the path of a PEM file with the certificates to trust; None without TLS."""
+    def ca_file(self) -> Path | None:
+        """A PEM file with the certificates for clients to trust; None without TLS."""
 
     @abstractmethod
-    def _token_of(self, user: str | None) -> str | None:
-        """Returns a user's bearer token; None for no token. Raises ValueError if the server does not have this user."""
+    def token(self, user: str | None = None) -> str | None:
+        """Returns the bearer token of a user; None for no token. Raises ValueError for an unknown user."""
 
     def __enter__(self) -> Self:
         return self.start()
@@ -54,14 +55,13 @@ class ServerWithClients(StopsOnExit):
         """
         from kubernetes import client
 
-        token = self._token_of(user) if token is None else token
+        token = self.token(user) if token is None else token
         configuration = client.Configuration()
         configuration.host = self.url
         # A proxy that the environment names must not stand between the test and its server.
         configuration.proxy = None
-        ca = self._ca_path()
-        if ca is not None:
-            configuration.ssl_ca_cert = str(ca)
+        if self.ca_file is not None:
+            configuration.ssl_ca_cert = str(self.ca_file)
         if token is not None:
             configuration.api_key["authorization"] = f"Bearer {token}"
         return client.ApiClient(configuration)
@@ -78,15 +78,14 @@ class ServerWithClients(StopsOnExit):
             ValueError: the server does not have this user.
             RuntimeError: the server is not running.
         """
-        token = self._token_of(user) if token is None else token
+        token = self.token(user) if token is None else token
         name = user or "admin"
         cluster: dict[str, Any] = {"server": self.url}
-        ca = self._ca_path()
-        if ca is None:
+        if self.ca_file is None:
             # The JavaScript client refuses a plain HTTP server without it.
             cluster["insecure-skip-tls-verify"] = True
         else:
-            cluster["certificate-authority-data"] = base64.b64encode(ca.read_bytes()).decode()
+            cluster["certificate-authority-data"] = base64.b64encode(self.ca_file.read_bytes()).decode()
         config = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -20,13 +20,13 @@ from informer.testing.clients import ServerWithClients
 from informer.testing.http.certificates import import_trustme
 from informer.testing.processes.child_process import ChildProcess
 from informer.testing.processes.kube_programs import (
+    LOOPBACK,
     ControlPlaneError,
     apiserver_command,
     etcd_command,
     find_programs,
     free_ports,
     token_file,
-    url_of,
 )
 from watch.concurrency import OwnerProcess, RLock
 
@@ -164,22 +164,13 @@ class ControlPlane(ServerWithClients):
         self._check_started()
         return self._directory
 
-    def token(self, user: str = "admin") -> str:
-        """Returns the bearer token of a user.
-
-        Raises:
-            ValueError: the control plane does not have this user.
-        """
+    def token(self, user: str | None = None) -> str:
+        """Returns the bearer token of a user, by default of "admin". Raises ValueError for an unknown user."""
+        user = user or "admin"
         if user not in self._users:
             known = ", ".join(sorted(self._users))
             raise ValueError(f"no user {user!r}: there are {known}; the argument `users` of ControlPlane adds others")
         return self._users[user][0]
-
-    def _ca_path(self) -> Path:
-        return self.ca_file
-
-    def _token_of(self, user: str | None) -> str:
-        return self.token(user or "admin")
 
     # Faults
 
@@ -234,8 +225,9 @@ class ControlPlane(ServerWithClients):
 
     def _start_both(self, deadline: float) -> None:
         for _ in range(_PORT_TRIES):
-            port, peer_port, etcd_port = free_ports(3)
-            self._url, peer_url, self._etcd_url = url_of(port, "https"), url_of(peer_port), url_of(etcd_port)
+            port, *others = free_ports(3)
+            self._url = f"https://{LOOPBACK}:{port}"
+            self._etcd_url, peer_url = (f"http://{LOOPBACK}:{each}" for each in others)
             command = etcd_command(self._programs, self._directory, self._etcd_url, peer_url)
             self._etcd = ChildProcess("etcd", command, self._directory / "etcd.log")
             command = apiserver_command(self._programs, self._directory, self._etcd_url, port, self._feature_gates)

@@ -171,15 +171,7 @@ class FakeControllerSource:
             return {namespaced_name(*key): copy.deepcopy(obj) for key, obj in self._objects.items()}
 
     def wait_for_watches(self, count: int = 1, timeout: float | None = 10.0) -> bool:
-        """Waits until at least `count` watches are open at the same time.
-
-        Args:
-            count: the number of watches.
-            timeout: at most this many seconds; None waits without limit.
-
-        Returns:
-            False if the time ran out.
-        """
+        """Waits until at least `count` watches are open at the same time; False on time-out. None waits without limit."""
         with self._monitor:
             return self._monitor.wait_for(lambda: len(self._watchers) >= count, timeout)
 
@@ -262,13 +254,11 @@ class FakeControllerSource:
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.end()
-        self._monitor.notify_all()
 
     def _forget(self, watcher: _Watcher) -> None:
         with self._monitor:
             if watcher in self._watchers:
                 self._watchers.remove(watcher)
-                self._monitor.notify_all()
 
 
 class _Watcher(RaceFreeFakeWatcher[dict[str, Any]]):

@@ -123,7 +123,7 @@ REFUSALS = {
         'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when '
         "continue is provided",
     ),
-    "no token": (f"{MAPS}?continue=abc", 400, "invalid continue token: continue key is not valid: "),
+    "no token": (f"{MAPS}?continue=abc", 400, "invalid continue token: continue key is not valid"),
     "html": (f"{MAPS}?html", 406, "406: Not Acceptable"),
 }
 

@@ -75,15 +75,15 @@ class OpenAnswer:
         return self.exchange.transmit
 
     def inject(self, injection: Injection) -> None:
-        """Has `injection` called with this answer between two events; it returns True to end the stream."""
+        """Has `injection` called with this answer and its stream between two events."""
         if self.stream is None:
             self.injections.append(injection)
         else:
-            self.stream.put(partial(injection, self))
+            self.stream.put(partial(injection, self, self.stream))
 
 
-Injection = Callable[[OpenAnswer], bool]
-"""Does something in a stream between two events, on the connection's thread; it returns True to end the stream."""
+Injection = Callable[[OpenAnswer, WatchStream], object]
+"""Does something in a stream between two events, on the connection's thread. A true result ends the stream."""
 
 
 Kind = Literal["answer", "start", "body", "stream"]
@@ -194,7 +194,7 @@ class FaultBook:
             stream.on_state_sent = lambda: self._became_watch(answer)
         with self._lock:
             answer.stream = stream
-            stream.at_start = [partial(injection, answer) for injection in answer.injections]
+            stream.at_start = [partial(injection, answer, stream) for injection in answer.injections]
 
     def _became_watch(self, answer: OpenAnswer) -> None:
         """A watch list has sent the initial state: from now on it is hit as a plain watch."""

@@ -10,13 +10,11 @@ from typing_extensions import Unpack
 from informer.testing.faults.fault_book import Fault, FaultBook, Injection, Kind, OpenAnswer, RawAnswer, Which
 from informer.testing.faults.transmission import Hold
 from informer.testing.http.server import HttpServer
+from informer.testing.listwatch.watch_stream import WatchStream
 from informer.testing.storage.statuses import expired, generic, status_of, too_large_resource_version
-from watch.concurrency import Lock
 from watch.errors import ApiError
 
 __all__ = ["Faults"]
-
-_Event = bytes | Mapping[str, Any]
 
 
 class Faults:
@@ -78,13 +76,9 @@ class Faults:
     def __init__(self) -> None:
         self.book = FaultBook()
         """For the server itself: the faults still to happen, and the answers being sent."""
-        self._http: HttpServer | None = None
-        self._lock = Lock()
-        self._holds: list[Hold] = []  # guarded by _lock
-
-    def attach(self, http: HttpServer) -> None:
-        """For the server itself: sets the HTTP server whose connections are cut or refused."""
-        self._http = http
+        self.http: HttpServer | None = None
+        """For the server itself: the HTTP server whose connections are cut or refused."""
+        self._hold = Hold()  # what `hang` and `freeze` wait for
 
     # Answers
 
@@ -145,7 +139,7 @@ class Faults:
             after_bytes: send the head and this many bytes of the body first; None sends nothing at all.
             which: the requests, as described for the class.
         """
-        hold = self._hold()
+        hold = self._hold
         if after_bytes is None:
             self._add("hang", "answer", _setting(hold=hold), which)
         else:
@@ -181,21 +175,15 @@ class Faults:
 
     def freeze(self, **which: Unpack[Which]) -> None:
         """Stops sending in a stream whose connection stays open, until `clear` or until the client gives up."""
-        hold = self._hold()
-
-        def freeze(answer: OpenAnswer) -> bool:
-            hold.wait(answer.connection)
-            return False
-
-        self._inject("freeze", freeze, which)
+        hold = self._hold
+        self._inject("freeze", lambda answer, _: hold.wait(answer.connection), which)
 
     def half_line(self, **which: Unpack[Which]) -> None:
         """Sends the first half of an event and cuts the connection."""
 
-        def half_line(answer: OpenAnswer) -> bool:
-            if answer.stream is not None:
-                event = answer.stream.representation.bookmark(1, initial_events_end=False)
-                answer.send_lines([event[: len(event) // 2]])
+        def half_line(answer: OpenAnswer, stream: WatchStream) -> bool:
+            event = stream.representation.bookmark(1, initial_events_end=False)
+            answer.send_lines([event[: len(event) // 2]])
             answer.connection.cut()
             return True
 
@@ -259,14 +247,13 @@ class Faults:
         Returns:
             The number of connections that were cut.
         """
-        if self._http is None:
+        if self.http is None:
             return 0
-        if on == "all" and resource is None:
-            return self._http.cut_connections(reset=reset)
-        return self._http.cut_connections(
-            [answer.connection for answer in self.book.open_answers("any" if on == "all" else on, resource)],
-            reset=reset,
-        )
+        chosen = None
+        if on != "all" or resource is not None:
+            answers = self.book.open_answers("any" if on == "all" else on, resource)
+            chosen = [answer.connection for answer in answers]
+        return self.http.cut_connections(chosen, reset=reset)
 
     def end_watches(self, *, on: str = "any", resource: str | None = None) -> int:
         """Ends open watches at once and properly, as a server does at their deadline; returns their number."""
@@ -277,21 +264,19 @@ class Faults:
 
     def refuse_connections(self, seconds: float | None = None) -> None:
         """Refuses new connections for `seconds`; None means until `accept_connections`. Open ones stay open."""
-        if self._http is not None:
-            self._http.refuse(seconds)
+        if self.http is not None:
+            self.http.refuse(seconds)
 
     def accept_connections(self) -> None:
         """Accepts connections again after `refuse_connections`."""
-        if self._http is not None:
-            self._http.accept()
+        if self.http is not None:
+            self.http.accept()
 
     def clear(self) -> None:
         """Removes every fault that has not happened yet, and releases what `hang` and `freeze` hold back."""
         self.book.clear()
-        with self._lock:
-            holds, self._holds = self._holds, []
-        for hold in holds:
-            hold.release()
+        hold, self._hold = self._hold, Hold()
+        hold.release()
         self.accept_connections()
 
     @property
@@ -299,20 +284,13 @@ class Faults:
         """The names of the faults still to happen; one with `times=None` stays until `clear`."""
         return self.book.pending()
 
-    def _hold(self) -> Hold:
-        hold = Hold()
-        with self._lock:
-            self._holds.append(hold)
-        return hold
-
     def _add(self, name: str, kind: Kind, apply: Callable[[OpenAnswer], object], which: Which, on: str = "any") -> None:
         self.book.add(Fault(name, kind, apply, **(Which(on=on) | which)))
 
-    def _send(self, name: str, event: _Event, which: Which, *, end: bool = False) -> None:
-        def send(answer: OpenAnswer) -> bool:
-            if answer.stream is not None:
-                write = answer.stream.representation
-                answer.send_lines([write.framed(event) if isinstance(event, bytes) else write.event_of(event)])
+    def _send(self, name: str, event: bytes | Mapping[str, Any], which: Which, *, end: bool = False) -> None:
+        def send(answer: OpenAnswer, stream: WatchStream) -> bool:
+            write = stream.representation
+            answer.send_lines([write.framed(event) if isinstance(event, bytes) else write.event_of(event)])
             return end
 
         self._inject(name, send, which)
@@ -323,9 +301,4 @@ class Faults:
 
 def _setting(**values: Any) -> Callable[[OpenAnswer], None]:
     """Returns a function that sets attributes of an answer."""
-
-    def apply(answer: OpenAnswer) -> None:
-        for name, value in values.items():
-            setattr(answer, name, value)
-
-    return apply
+    return lambda answer: vars(answer).update(values)

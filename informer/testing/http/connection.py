@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from informer.testing.http.messages import (
     END_OF_HEAD,
-    LAST_CHUNK,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     BadMessageError,
     Request,
-    chunk,
     parse_head,
     response_head,
 )
@@ -202,12 +200,13 @@ class Exchange:
 
     def send_chunks(self, pieces: Iterable[bytes]) -> None:
         """Sends each piece as one chunk of the body, all in one write."""
-        self.transmit(b"".join(pieces if self.request.is_http_1_0 else [chunk(piece) for piece in pieces]))
+        chunks = pieces if self.request.is_http_1_0 else [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
+        self.transmit(b"".join(chunks))
 
     def end(self) -> None:
         """Ends the body that `begin` began."""
         if not self.request.is_http_1_0:
-            self.transmit(LAST_CHUNK)
+            self.transmit(b"0\r\n\r\n")
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
         self.status = status

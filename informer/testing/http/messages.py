@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
+from http.client import responses
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
-__all__ = ["BadMessageError", "Request", "chunk", "parse_head", "response_head"]
+__all__ = ["BadMessageError", "Request", "parse_head", "response_head"]
 
 END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-LAST_CHUNK = b"0\r\n\r\n"
 MAX_HEAD_BYTES = 1 << 20
 MAX_BODY_BYTES = 64 << 20
 _REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (/[^\x00-\x20\x7f]*) HTTP/(\d)\.(\d)\Z", re.ASCII)
@@ -131,15 +130,6 @@ def _parameters(query: str) -> tuple[tuple[str, str], ...]:
 
 def response_head(status: int, headers: Mapping[str, str], *, is_http_1_0: bool = False) -> bytes:
     """Returns a response's status line and headers, with the empty line that ends them."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    first = f"HTTP/1.{0 if is_http_1_0 else 1} {status} {phrase}"
+    first = f"HTTP/1.{0 if is_http_1_0 else 1} {status} {responses.get(status, 'Unknown')}"
     lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1")
-
-
-def chunk(data: bytes) -> bytes:
-    """Returns one chunk of a chunked body."""
-    return b"%x\r\n%s\r\n" % (len(data), data)

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from http import HTTPStatus
+from http.client import responses
 
 from informer.testing.http.connection import Connection, Exchange
 from informer.testing.http.messages import BadMessageError, response_head
@@ -55,7 +55,6 @@ class HttpServer:
         self._hangups: dict[int, Connection] = {}
         self._commands: deque[Callable[[], object]] = deque()  # to be run by the listener thread
         self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._poll = select.poll()
         self._poll.register(self._wake_in, select.POLLIN)
@@ -128,7 +127,9 @@ class HttpServer:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                for fd, _ in self._poll.poll(self._poll_timeout()):
+                resume_at = self._resume_at
+                wait = None if resume_at is None else max(0.0, (resume_at - time.monotonic()) * 1000)
+                for fd, _ in self._poll.poll(wait):
                     if fd == self._wake_in.fileno():
                         self._run_commands()
                     elif fd == self._listener.fileno():
@@ -142,14 +143,8 @@ class HttpServer:
             self._wake_in.close()
             self._wake_out.close()
 
-    def _poll_timeout(self) -> float | None:
-        return None if self._resume_at is None else max(0.0, (self._resume_at - time.monotonic()) * 1000)
-
     def _run_commands(self) -> None:
-        try:
-            self._wake_in.recv(4096)
-        except BlockingIOError:
-            return
+        self._wake_in.recv(4096)
         while self._commands:
             self._commands.popleft()()
 
@@ -217,7 +212,7 @@ class HttpServer:
 
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
-    body = f"{error.status} {HTTPStatus(error.status).phrase}: {error}".encode()
+    body = f"{error.status} {responses[error.status]}: {error}".encode()
     headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", "Content-Length": str(len(body))}
     connection.send_last(response_head(error.status, headers) + body)
 

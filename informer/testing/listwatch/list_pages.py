@@ -12,8 +12,6 @@ import base64
 from bisect import bisect_right
 from typing import Any, NamedTuple
 
-import msgspec
-
 from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.selection import Selection
 from informer.testing.storage.statuses import ExpiredContinueError, bad_request, expired, too_large_resource_version
@@ -22,7 +20,6 @@ from informer.testing.storage.storage import Bucket, Snapshot, Storage, Stored
 __all__ = ["Page", "list_page"]
 
 _EXPIRED = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."  # noqa: E501
-_TOO_OLD = "The resourceVersion for the provided list is too old."
 
 
 class Page(NamedTuple):
@@ -39,18 +36,15 @@ class _Token(NamedTuple):
     start: str  # the last key of the previous page
 
     def __str__(self) -> str:
-        content = {"v": "meta.k8s.io/v1", "rv": self.resource_version, "start": self.start + "\0"}
-        return base64.urlsafe_b64encode(msgspec.json.encode(content)).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(f"{self.resource_version} {self.start}".encode()).decode()
 
     @classmethod
     def read(cls, text: str) -> _Token:
         try:
-            content = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            return cls(int(content["rv"]), str(content["start"]).rstrip("\0"))
-        except (ValueError, TypeError, KeyError) as error:
-            raise bad_request(
-                "invalid continue token: continue key is not valid: illegal base64 data at input byte 0"
-            ) from error
+            version, _, start = base64.urlsafe_b64decode(text).decode().partition(" ")
+            return cls(int(version), start)
+        except ValueError as error:
+            raise bad_request("invalid continue token: continue key is not valid") from error
 
 
 def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQuery, selection: Selection) -> Page:
@@ -76,21 +70,20 @@ def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQue
     with storage.lock:
         snapshot = _snapshot_locked(storage, bucket, options, token)
     prefix = f"{namespace}/" if namespace else ""
-    begin = bisect_right(snapshot.keys, prefix if token is None else token.start)
+    begin = bisect_right(snapshot.keys, prefix if token is None else max(prefix, token.start))
+    # "0" is the character after "/", so every key of the namespace sorts before this text.
+    end = bisect_right(snapshot.keys, f"{namespace}0") if namespace else len(snapshot.keys)
     chosen: list[Stored] = []
     metadata: dict[str, Any] = {"resourceVersion": str(snapshot.resource_version)}
     if selection.shards is not None:
         metadata["shardInfo"] = {"selector": options.shard_selector}
-    for at in range(begin, len(snapshot.keys)):
+    for at in range(begin, end):
         stored = snapshot.objects[snapshot.keys[at]]
-        if namespace and stored.namespace != namespace:
-            break
         if limit and len(chosen) == limit:
             # As in the real server, there is a next page even if none of the objects left is selected.
-            version = token.resource_version if token is not None else snapshot.resource_version
-            metadata["continue"] = str(_Token(version if version > 0 else snapshot.resource_version, chosen[-1].key))
+            metadata["continue"] = str(_Token(snapshot.resource_version, chosen[-1].key))
             if selection.everything:
-                metadata["remainingItemCount"] = _remaining(snapshot, at, namespace)
+                metadata["remainingItemCount"] = end - at
             break
         if selection.matches(stored):
             chosen.append(stored)
@@ -109,12 +102,6 @@ def _snapshot_locked(storage: Storage, bucket: Bucket, options: ListQuery, token
         raise too_large_resource_version(wanted, current)
     if exact and wanted < bucket.oldest:
         if token is None:
-            raise expired(_TOO_OLD)
+            raise expired("The resourceVersion for the provided list is too old.")
         raise ExpiredContinueError(_EXPIRED, str(_Token(-1, token.start)))
     return bucket.snapshot_locked(wanted if exact else current, current)
-
-
-def _remaining(snapshot: Snapshot, at: int, namespace: str) -> int:
-    # "0" is the character after "/", so every key of the namespace sorts before this text.
-    end = bisect_right(snapshot.keys, f"{namespace}0") if namespace else len(snapshot.keys)
-    return end - at

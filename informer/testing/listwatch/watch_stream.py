@@ -32,8 +32,8 @@ _BATCH_BYTES = 256 * 1024
 _WAITING_BYTES = 16 << 20
 
 
-_Injection = Callable[[], bool]
-"""What a fault does between two events; it returns True to end the stream."""
+_Injection = Callable[[], object]
+"""What a fault does between two events. A true result ends the stream."""
 
 
 class WatchStream:
@@ -104,10 +104,18 @@ class WatchStream:
     def start(self) -> None:
         """Subscribes to the resource's changes: none after this call is missed."""
         try:
-            self._first, self._end_bookmark = self._begin()
+            with self._storage.lock:
+                state, changes = self._begin_locked()
         except ApiError as error:
             self._first = [self.representation.event_of({"type": "ERROR", "object": status_of(error)})]
             self._ended = True
+            return
+        matches, event = self._selection.matches, self.representation.event
+        if state is not None:
+            self._first = [event("ADDED", stored) for stored in state if self._is_here(stored) and matches(stored)]
+            if self._options.allow_watch_bookmarks:
+                self._end_bookmark = self.representation.bookmark(self._sent, initial_events_end=True)
+        self._first.extend(self._events(change for change in changes if self._is_here(change.new)))
 
     def finish(self) -> None:
         """Unsubscribes from the resource's changes. Idempotent."""
@@ -134,31 +142,22 @@ class WatchStream:
             with contextlib.suppress(queue.Empty, ChannelClosedError):
                 self._channel.get_batch(timeout=0)
 
-    def _begin(self) -> tuple[list[bytes], bytes | None]:
-        """Subscribes; returns the events of the initial state or of the history, and the end bookmark if there is one."""
-        options = self._options
-        version = options.version
-        with self._storage.lock:
-            current = self._storage.resource_version
-            with_state = (version == 0 and options.send_initial_events is not False) or options.is_watch_list
-            if with_state:
-                if version > current:
-                    raise too_large_resource_version(version, current)
-                state = [self._bucket.objects[key] for key in self._bucket.keys]
-                changes: list[StoredChange] = []
-            else:
-                state = []
-                version = version or current
-                if version < self._bucket.watchable:
-                    raise expired(f"too old resource version: {version} ({self._bucket.watchable})")
-                changes = self._bucket.since_locked(version)
-            self._sent = max(version, current)
-            self._subscription = self._bucket.subscribe_locked(self._namespace, self._put_change, self.close)
-        matches, event = self._selection.matches, self.representation.event
-        events = [event("ADDED", stored) for stored in state if self._is_here(stored) and matches(stored)]
-        events.extend(self._events(change for change in changes if self._is_here(change.new)))
-        ends_with_bookmark = with_state and options.allow_watch_bookmarks
-        return events, self.representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
+    def _begin_locked(self) -> tuple[list[Stored] | None, list[StoredChange]]:
+        """Subscribes; returns the initial state, None for a watch without one, and the changes after it."""
+        options, bucket, current = self._options, self._bucket, self._storage.resource_version
+        state, changes = None, list[StoredChange]()
+        if options.is_watch_list or (options.version == 0 and options.send_initial_events is not False):
+            if options.version > current:
+                raise too_large_resource_version(options.version, current)
+            state = [bucket.objects[key] for key in bucket.keys]
+        else:
+            version = options.version or current
+            if version < bucket.watchable:
+                raise expired(f"too old resource version: {version} ({bucket.watchable})")
+            changes = bucket.since_locked(version)
+        self._sent = max(options.version, current)
+        self._subscription = bucket.subscribe_locked(self._namespace, self._put_change, self.close)
+        return state, changes
 
     def _follow(self) -> Iterator[list[bytes]]:
         due = self._next_bookmark(self._begun)
@@ -193,7 +192,7 @@ class WatchStream:
                 continue
             yield from self._batched(self._events(self._taken(changes)))
             changes = []
-            self._ended = each()
+            self._ended = bool(each())
             if self._ended:
                 return
         yield from self._batched(self._events(self._taken(changes)))
@@ -222,21 +221,15 @@ class WatchStream:
         return not self._namespace or stored.namespace == self._namespace
 
     def _events(self, changes: Iterator[StoredChange]) -> Iterator[bytes]:
-        for change in changes:
-            if change.resource_version > self._options.version and (event := self._event(change)) is not None:
-                yield self.representation.event(*event)
-
-    def _event(self, change: StoredChange) -> tuple[str, Stored] | None:
-        """Returns the event for a change: an object that becomes selected is ADDED, one that ceases to be is DELETED."""
-        matches = self._selection.matches
-        was = change.old is not None and matches(change.old)
-        if change.deleted:
-            return ("DELETED", change.new) if was else None
-        if matches(change.new):
-            return ("MODIFIED" if was else "ADDED"), change.new
-        if was and change.old is not None:
-            return "DELETED", change.old.at(change.resource_version)
-        return None
+        """Yields the events of changes: an object that becomes selected is ADDED, one that ceases to be is DELETED."""
+        matches, event = self._selection.matches, self.representation.event
+        for version, old, new, deleted in changes:
+            if version <= self._options.version:
+                continue
+            if not deleted and matches(new):
+                yield event("MODIFIED" if old is not None and matches(old) else "ADDED", new)
+            elif old is not None and matches(old):
+                yield event("DELETED", new if deleted else old.at(version))
 
     @staticmethod
     def _batched(events: Iterable[bytes]) -> Iterator[list[bytes]]:

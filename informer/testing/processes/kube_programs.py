@@ -21,10 +21,9 @@ __all__ = [
     "find_programs",
     "free_ports",
     "token_file",
-    "url_of",
 ]
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 # Below the ports that systems use for outgoing connections. Otherwise a client that connects while the server is down could
 # be given the server's own port, and keep the server from restarting.
 _PORTS = range(20_000, 32_000)
@@ -62,11 +61,6 @@ def find_programs(assets: str | Path | None) -> dict[str, Path]:
     return programs
 
 
-def url_of(port: int, scheme: str = "http") -> str:
-    """Returns the URL of a port on the loopback address."""
-    return f"{scheme}://{_LOOPBACK}:{port}"
-
-
 def free_ports(count: int) -> list[int]:
     """Returns `count` different ports on which no process listens; another process may still take one first.
 
@@ -78,7 +72,7 @@ def free_ports(count: int) -> list[int]:
         # Not the generator that tests may seed: two test runs would choose the same ports.
         for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES):
             with contextlib.suppress(OSError):
-                held.enter_context(socket.socket()).bind((_LOOPBACK, port))
+                held.enter_context(socket.socket()).bind((LOOPBACK, port))
                 ports.append(port)
             if len(ports) == count:
                 return ports
@@ -115,7 +109,7 @@ def apiserver_command(
     command = [
         str(programs["kube-apiserver"]),
         f"--etcd-servers={etcd_url}",
-        f"--bind-address={_LOOPBACK}",
+        f"--bind-address={LOOPBACK}",
         f"--secure-port={port}",
         f"--cert-dir={directory / 'certs'}",
         "--service-account-issuer=https://kubernetes.default.svc",

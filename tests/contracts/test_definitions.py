@@ -74,6 +74,8 @@ FIELDS: dict[str, tuple[Any, list[str]]] = {
     "keys of no map": ({"type": "array", KEYS: ["k"], "items": STRING}, [f"Required {LIST_TYPE}"]),
     "unknown list type": ({"type": "array", LIST_TYPE: "bag", "items": STRING}, [f"NotSupported {LIST_TYPE}"]),
     "list type of an object": ({"type": "object", LIST_TYPE: "set"}, ["Invalid type"]),
+    "set of objects": ({"type": "array", LIST_TYPE: "set", "items": {"type": "object"}}, [f"Invalid items.{MAP_TYPE}"]),
+    "key twice": (listed(["k", "k"], keyed("string", required=["k"])), [f"Invalid {KEYS}"]),
     "unknown map type": ({"type": "object", MAP_TYPE: "x"}, [f"NotSupported {MAP_TYPE}"]),
     "map type of a string": ({"type": "string", MAP_TYPE: "atomic"}, ["Invalid type"]),
     "default of another type": ({"type": "integer", "default": "x"}, ["TypeInvalid default"]),

@@ -25,6 +25,7 @@ from informer.testing.storage.schemas.structure import (
 )
 from informer.testing.storage.schemas.validation import SchemaValidator, pattern_of
 from informer.testing.storage.statuses import Cause, shown
+from informer.testing.tables.cells import value_at
 
 __all__ = ["definition_causes"]
 
@@ -71,9 +72,8 @@ def _own_causes(obj: Mapping[str, Any], spec: Mapping[str, Any], *, is_new: bool
     if len(set(version_names)) < len(versions):
         yield Cause.bad("spec.versions", shown(version_names), "must contain unique version names")
     if len(stored) != 1:
-        yield Cause.bad(
-            "spec.versions", shown(version_names), "must have exactly one version marked as storage version"
-        )
+        message = "must have exactly one version marked as storage version"
+        yield Cause.bad("spec.versions", shown(version_names), message)
     if not stored:
         yield Cause.bad("status.storedVersions", "null", "must have at least one stored version")
     yield from _causes_of_schemas([(each.get("schema") or {}).get("openAPIV3Schema") for each in versions])
@@ -91,10 +91,9 @@ def _causes_of_schemas(schemas: list[Any]) -> Iterator[Cause]:
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Cause]:
     """Yields the changes of an established definition that are refused."""
-    for path in (("scope",), ("names", "kind"), ("group",), ("names", "plural")):
-        before, after = ((spec.get("names") or {} if path[1:] else spec).get(path[-1]) for spec in (old, new))
-        if before != after:
-            yield Cause.bad(".".join(("spec", *path)), shown(after or ""), "field is immutable")
+    for path in ("scope", "names.kind", "group", "names.plural"):
+        if value_at(old, path) != value_at(new, path):
+            yield Cause.bad(f"spec.{path}", shown(value_at(new, path) or ""), "field is immutable")
 
 
 def _schema_causes(schema: Schema, path: str) -> Iterator[Cause]:
@@ -212,9 +211,14 @@ def _list_causes(schema: Schema, path: str) -> Iterator[Cause]:
         if schema.get(keyword) and schema.get("type") != wanted:
             message = f"must be {wanted} if {keyword} is specified"
             yield Cause.bad(f"{path}.type", shown(schema.get("type", "")), message)
-    keys = schema.get(MAP_KEYS) or []
-    if schema.get(LIST_TYPE) == "map":
-        yield from _key_causes(keys, schema.get("items") or {}, path)
+    kind, keys, items = schema.get(LIST_TYPE), schema.get(MAP_KEYS) or [], schema.get("items")
+    items = items if isinstance(items, Mapping) else {}
+    of = {"object": _MAP_TYPE, "array": LIST_TYPE}.get(items.get("type", ""))
+    if kind == "set" and of and items.get(of) != "atomic":
+        message = f"must be atomic as item of a list with {LIST_TYPE}=set"
+        yield Cause.bad(f"{path}.items.{of}", shown(items.get(of)), message)
+    if kind == "map":
+        yield from _key_causes(keys, items, path)
     elif keys:
         yield Cause.required(f"{path}.{LIST_TYPE}", f"must be map if {MAP_KEYS} is non-empty")
 
@@ -225,6 +229,8 @@ def _key_causes(keys: list[str], items: Schema, path: str) -> Iterator[Cause]:
         yield Cause.required(f"{path}.{MAP_KEYS}", f"must not be empty if {LIST_TYPE} is map")
     elif items.get("type") != "object":
         yield Cause.bad(f"{path}.items.type", shown(items.get("type", "")), f"must be object {of_map}")
+    elif len(set(keys)) < len(keys):
+        yield Cause.bad(f"{path}.{MAP_KEYS}", shown(keys), "must not contain duplicate entries")
     elif any(key not in properties for key in keys):
         yield Cause.bad(f"{path}.{MAP_KEYS}", shown(keys), "entries must all be names of item properties")
     for key in [key for key in keys if key in properties]:

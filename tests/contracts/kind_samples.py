@@ -118,6 +118,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "secret-of-a-user": (f"{CORE}secrets", {"type": "kubernetes.io/basic-auth", "stringData": {"username": "u"}}),
     "service-account": (f"{CORE}serviceaccounts", {}),
     "config-map": (f"{CORE}configmaps", {"data": {"a": "b"}}),
+    "endpoints": (f"{CORE}endpoints", {"subsets": [{"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 1}]}]}),
     "quota": (f"{CORE}resourcequotas", spec(hard={"pods": "1000", "requests.cpu": "1.5", "memory": "1e3"})),
     "ingress": (
         f"{NETWORKING}ingresses",

@@ -61,8 +61,9 @@ def test_objects_of_a_new_cluster(servers):
     servers.ask("GET", "/apis/networking.k8s.io/v1/servicecidrs/kubernetes", only=("kind", "metadata", "status"))
     for name in ("system-cluster-critical", "system-node-critical"):
         assert servers.ask("GET", f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}").status == 200
-    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
-    assert servers.ask("GET", path, only=("kind", "metadata", "addressType")).status == 200
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    for path in (slices, "/api/v1/namespaces/default/endpoints/kubernetes"):
+        assert servers.ask("GET", path, only=("kind", "metadata", "addressType")).status == 200
 
 
 def test_versions_of_a_scaler(servers):

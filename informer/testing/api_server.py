@@ -168,12 +168,12 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
         http = self._running()
         http.refuse()
         http.cut_connections()
-        self._storage.forget_watchable()
+        self._storage.forget(for_watches_only=True)
         http.accept()
 
     def compact(self) -> None:
         """Drops all history: lists and watches from an older resourceVersion get 410."""
-        self._storage.compact()
+        self._storage.forget(for_watches_only=False)
 
     # Clients
 

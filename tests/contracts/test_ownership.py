@@ -96,7 +96,7 @@ class Walk:
 
     def status(self) -> None:
         """Writes the status, together with what that endpoint does not write."""
-        pick, body = self.random, self.body()
+        pick, body = self.random, {**self.body(), "metadata": {"name": "a"}}
         conditions = [
             {"type": name, "status": pick.choice(["True", "False"]), **self.condition}
             for name in "AB"

@@ -110,7 +110,7 @@ REFUSALS = {
         {"kind": "Foo", "apiVersion": "v1", "metadata": {"name": "q"}},
         400,
         "BadRequest",
-        'Foo in version "v1" cannot be handled as a ConfigMap: no kind "Foo" is registered for version "v1"',
+        'Foo in version "v1" cannot be handled as a ConfigMap: ',
     ),
     "another namespace": (
         MAPS,

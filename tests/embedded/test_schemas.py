@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from informer.testing.storage.admission import NoAdmission
 from informer.testing.storage.schemas import cel, validation
+from informer.testing.storage.write import Admission
 from watch.errors import ApiError
 
 RULES_NEED = r"CEL expressions need the package cel-expr-python: pip install 'kube-informer\[cel\]'"
@@ -67,7 +67,7 @@ def test_method_calls_see_what_a_new_schema_makes_of_stored_objects(server):
 def test_what_webhooks_change_is_pruned_and_completed_again(server):
     """A mutating webhook neither adds unknown fields nor removes defaults."""
 
-    class Webhook(NoAdmission):
+    class Webhook(Admission):
         def mutate(self, review):
             return {**review.obj, "spec": {"unknown": 1, "size": None}}
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from informer.objects.label_selector import LabelSelector
-from informer.testing.storage.admission import Review
 from informer.testing.storage.kinds.checks import selector_of
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Bucket
+from informer.testing.storage.write import Review
 
 __all__ = ["GROUP", "MUTATING", "VALIDATING", "Webhook", "webhooks_in"]
 

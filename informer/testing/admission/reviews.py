@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from informer.listwatch.resources import Resource
-from informer.testing.storage.admission import Review
+from informer.testing.storage.write import Review
 from watch.errors import ApiError
 
 __all__ = ["AdmissionAnswer", "CallError", "internal_error", "read_answer", "rejection", "review_for"]

@@ -14,7 +14,6 @@ from informer.testing.admission.calls import WebhookCalls
 from informer.testing.admission.configurations import GROUP, MUTATING, VALIDATING, Webhook, webhooks_in
 from informer.testing.admission.reviews import internal_error
 from informer.testing.admission.writing import Writing
-from informer.testing.storage.admission import Review
 from informer.testing.storage.field_validation import type_problems
 from informer.testing.storage.kinds.rules import causes_of
 from informer.testing.storage.object_checks import metadata_of, set_namespace
@@ -22,11 +21,12 @@ from informer.testing.storage.scale import with_scale
 from informer.testing.storage.served_resources import ServedResources
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from informer.testing.storage.storage import Storage
+from informer.testing.storage.write import Admission, Review
 
 __all__ = ["Webhooks"]
 
 
-class Webhooks:
+class Webhooks(Admission):
     """Calls the webhooks of the stored configurations, one after another, until one denies the write.
 
     Args:

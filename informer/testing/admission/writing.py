@@ -18,11 +18,11 @@ from informer.testing.admission.reviews import (
     rejection,
     review_for,
 )
-from informer.testing.storage.admission import Review
 from informer.testing.storage.patches import PatchError, json_patch
 from informer.testing.storage.scale import scale_of
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.storage import Storage
+from informer.testing.storage.write import Review
 from watch.logs import get_logger
 
 __all__ = ["Writing"]

@@ -13,7 +13,7 @@ from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.list_pages import list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.pod_requests import PodLogs
-from informer.testing.storage.deep_objects import decode_object_json
+from informer.testing.storage.json_values import decode_object_json
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.registry import Registry

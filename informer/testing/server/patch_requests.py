@@ -13,8 +13,8 @@ import msgspec
 
 from informer.testing.http.messages import Request
 from informer.testing.server.request_bodies import decode_yaml, media_type
-from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.field_types import type_of
+from informer.testing.storage.json_values import decode_object_json
 from informer.testing.storage.object_checks import Target, metadata_of
 from informer.testing.storage.ownership import applied
 from informer.testing.storage.patches import DirectiveError, PatchError, json_patch, merge_patch, strategic_merge

@@ -9,7 +9,7 @@ from typing import Any
 from informer.protobuf.kinds import DELETE_OPTIONS, kind_named
 from informer.protobuf.plan import UnknownFieldError, plan_for
 from informer.testing.http.messages import Request
-from informer.testing.storage.deep_objects import decode_object_json
+from informer.testing.storage.json_values import decode_object_json
 from informer.testing.storage.object_checks import not_registered
 from informer.testing.storage.protobuf_representations import PROTOBUF
 from informer.testing.storage.statuses import bad_request

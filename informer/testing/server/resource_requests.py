@@ -85,7 +85,6 @@ class ResourceRequests:
         representation = representation_for(
             request.headers.get("accept", ""),
             target.served,
-            of_list=verb in ("list", "deletecollection"),
             drops_fields=self._version.drops_managed_fields,
             include_object=request.query.get("includeObject", ""),
         )

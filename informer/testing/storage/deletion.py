@@ -17,7 +17,7 @@ from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.storage import Stored
 from informer.testing.storage.system_fields import mark_deleted
 
-__all__ = ["check_delete_options", "marked", "warn_of_orphans", "without_cleanup"]
+__all__ = ["check_delete_options", "marked", "warn_of_orphans"]
 
 _FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
 # Resources whose dependents are orphaned unless the options say otherwise.
@@ -76,30 +76,4 @@ def marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> d
     obj["metadata"]["finalizers"] = finalizers
     if not finalizers:
         del obj["metadata"]["finalizers"]
-    if mark and served.resource.kind == "CustomResourceDefinition":
-        mark_terminating(obj)
-    return obj
-
-
-_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
-
-
-def mark_terminating(obj: dict[str, Any]) -> None:
-    """Adds what a definition gets when its deletion begins: a finalizer and a condition."""
-    obj["metadata"]["finalizers"] = [*(obj["metadata"].get("finalizers") or ()), _CLEANUP]
-    status = obj.setdefault("status", {})
-    condition = {
-        "type": "Terminating",
-        "status": "True",
-        "lastTransitionTime": obj["metadata"]["deletionTimestamp"],
-        "reason": "InstanceDeletionPending",
-        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
-    }
-    status["conditions"] = [*(status.get("conditions") or ()), condition]
-
-
-def without_cleanup(obj: dict[str, Any]) -> dict[str, Any]:
-    """Returns a definition whose objects are gone."""
-    metadata = obj["metadata"]
-    metadata["finalizers"] = [each for each in metadata.get("finalizers") or () if each != _CLEANUP]
     return obj

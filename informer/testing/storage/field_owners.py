@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from informer.testing.storage.field_sets import FieldSet, Path, in_order, outside, read_set, shown_path, written_set
 from informer.testing.storage.field_types import FieldType
 from informer.testing.storage.field_walks import compare, field_set, merge, with_named_fields, without
-from informer.testing.storage.json_equality import is_same
+from informer.testing.storage.json_values import is_same
 from watch.errors import ApiError
 
 __all__ = ["WITHOUT_OWNER", "ConflictsError", "FieldOwners", "ManagerId", "OwnedWrite"]

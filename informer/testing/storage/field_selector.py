@@ -47,18 +47,13 @@ class FieldSelector(tuple[_Term, ...]):
 
 def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
     """Returns the values at these paths as text."""
-    fields = {}
-    for path, keys in _split(paths):
-        value: Any = obj
-        for key in keys:
-            value = value.get(key) if type(value) is dict else None
-        fields[path] = value if type(value) is str else _text(value, _ABSENT.get(path, ""))
+    fields = {path: _text(obj, path) or _ABSENT.get(path, "") for path in paths}
     if not fields.get("reportingComponent", "?"):
-        fields["reportingComponent"] = _text(_at(obj, "source.component"), "")
+        fields["reportingComponent"] = _text(obj, "source.component")
     if "source" in fields:
-        fields["source"] = _text(_at(obj, "source.component"), "") or fields["reportingComponent"]
+        fields["source"] = _text(obj, "source.component") or fields["reportingComponent"]
     if "status.successful" in fields:
-        fields["status.successful"] = _text(_at(obj, "status.succeeded"), "0")
+        fields["status.successful"] = _text(obj, "status.succeeded") or "0"
     return fields
 
 
@@ -85,22 +80,17 @@ def parse_field_selector(text: str, paths: tuple[str, ...], stored: Callable[[st
     return FieldSelector(terms)
 
 
+def _text(obj: Any, path: str) -> str:
+    """Returns the value of a field as text; "" for none, and for a map or list."""
+    for key in _keys(path):
+        obj = obj.get(key) if type(obj) is dict else None
+    if type(obj) is str:
+        return obj
+    if isinstance(obj, bool):
+        return "true" if obj else "false"
+    return "" if obj is None or isinstance(obj, (dict, list)) else str(obj)
+
+
 @functools.cache
-def _split(paths: tuple[str, ...]) -> list[tuple[str, list[str]]]:
-    return [(path, path.split(".")) for path in paths]
-
-
-def _at(obj: Any, path: str) -> Any:
-    for key in path.split("."):
-        if not isinstance(obj, Mapping):
-            return None
-        obj = obj.get(key)
-    return obj
-
-
-def _text(value: Any, absent: str) -> str:
-    if value is None or isinstance(value, (dict, list)):
-        return absent
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+def _keys(path: str) -> list[str]:
+    return path.split(".")

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from informer.testing.storage.json_equality import differing
+from informer.testing.storage.json_values import differing
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.schemas.built_in_fields import OBJECT_META, drop_unknown_fields, message_of, wrong_types
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import bad_request, invalid, wrong_patch
+from informer.testing.storage.statuses import invalid, unreadable, wrong_patch
 from informer.testing.storage.write import Write
 
 __all__ = ["check_schema", "check_types", "keep_known_fields", "type_problems"]
@@ -53,8 +53,7 @@ def keep_known_fields(served: ServedResource, obj: dict[str, Any], old: Mapping[
     text = f"strict decoding error: {', '.join(texts)}"
     if write.patches:
         raise wrong_patch(given, text)
-    kind = resource.kind
-    raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {text}')
+    raise unreadable(resource, text)
 
 
 def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:
@@ -73,8 +72,7 @@ def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str
         return
     if write.patches:
         raise wrong_patch(obj, found[0])
-    kind = served.resource.kind
-    raise bad_request(f'{kind} in version "{served.resource.version}" cannot be handled as a {kind}: {found[0]}')
+    raise unreadable(served.resource, found[0])
 
 
 def type_problems(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[str]:

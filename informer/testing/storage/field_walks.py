@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from informer.testing.storage.field_sets import FieldSet, Path, item_element, shown_path
 from informer.testing.storage.field_types import FieldType
-from informer.testing.storage.json_equality import is_same
+from informer.testing.storage.json_values import is_same
 
 __all__ = ["Comparison", "check_type", "compare", "field_set", "merge", "with_named_fields", "without"]
 

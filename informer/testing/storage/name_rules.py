@@ -90,21 +90,14 @@ def name_causes(field: str, shown: str, name: str, kind: str, group: str = "") -
 
 def label_causes(labels: Mapping[str, str]) -> list[Cause]:
     """Returns why labels are not valid; empty if they are."""
-    causes = []
-    for key, value in labels.items():
-        for text, message in ((key, key_error(key)), (value, _value_error(value))):
-            if message is not None:
-                causes.append(Cause.bad("metadata.labels", json.dumps(text), message))
-    return causes
+    found = (each for key, value in labels.items() for each in ((key, key_error(key)), (value, _value_error(value))))
+    return _causes("metadata.labels", found)
 
 
 def annotation_causes(keys: Iterable[str]) -> list[Cause]:
     """Returns why keys of annotations are not valid; empty if they are."""
     # Unlike a label's key, an annotation's may have capital letters in its prefix.
-    found = ((key, key_error(key.lower())) for key in keys)
-    return [
-        Cause.bad("metadata.annotations", json.dumps(key), message) for key, message in found if message is not None
-    ]
+    return _causes("metadata.annotations", ((key, key_error(key.lower())) for key in keys))
 
 
 def finalizer_warnings(finalizers: Sequence[str], old: Sequence[str] = ()) -> list[str]:
@@ -124,16 +117,14 @@ def owner_causes(references: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
 
 def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
     """Returns why finalizers are not valid; empty if they are."""
-    found = ((text, key_error(text)) for text in finalizers)
-    causes = [
-        Cause.bad("metadata.finalizers", json.dumps(text), message) for text, message in found if message is not None
-    ]
-    if custom:
-        return causes
-    for i, text in enumerate(finalizers):
-        if (message := finalizer_error(text)) is not None:
-            causes.append(Cause.bad(f"metadata.finalizers[{i}]", json.dumps(text), message))
+    causes = _causes("metadata.finalizers", ((text, key_error(text)) for text in finalizers))
+    for i, text in enumerate(() if custom else finalizers):
+        causes += _causes(f"metadata.finalizers[{i}]", [(text, finalizer_error(text))])
     return causes
+
+
+def _causes(field: str, found: Iterable[tuple[str, str | None]]) -> list[Cause]:
+    return [Cause.bad(field, json.dumps(text), message) for text, message in found if message is not None]
 
 
 def finalizer_error(text: str) -> str | None:

@@ -8,8 +8,6 @@ Source: kubernetes pkg/controller/namespace, and the NamespaceLifecycle admissio
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import denied, not_found
@@ -51,18 +49,6 @@ class Namespaces:
         """Raises ApiError 403 for the namespaces that must not be deleted."""
         if name in _IMMORTAL:
             raise denied(self.served.resource, name, "this namespace may not be deleted")
-
-    def empty_locked(self, name: str, remove: Callable[[str, Bucket, str], object]) -> None:
-        """Deletes every object in a marked namespace, then the namespace if it is empty.
-
-        Args:
-            name: the namespace's name.
-            remove: deletes or marks one object, given the bucket's name, the bucket and the object's key.
-        """
-        for bucket_name, bucket in self._storage.buckets_locked():
-            for stored in [each for each in bucket.objects.values() if each.namespace == name]:
-                remove(bucket_name, bucket, stored.key)
-        self.finish_locked(name)
 
     def finish_locked(self, name: str) -> None:
         """Removes a namespace if it is marked and empty."""

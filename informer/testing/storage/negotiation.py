@@ -12,14 +12,13 @@ import msgspec
 import yaml
 
 from informer.protobuf.kinds import kind_named
-from informer.testing.storage.json_representations import JSON, PartialJson, whole_json
 from informer.testing.storage.protobuf_representations import (
     PROTOBUF,
     BuiltInProtobuf,
     PartialProtobuf,
     encode_document,
 )
-from informer.testing.storage.representation import PARTIAL, Representation
+from informer.testing.storage.representation import JSON, PARTIAL, PartialJson, Representation, whole_json
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import generic
 from informer.testing.storage.table_representation import TableJson
@@ -50,7 +49,6 @@ def representation_for(
     accept: str,
     served: ServedResource,
     *,
-    of_list: bool = False,
     of_watch: bool = False,
     drops_fields: bool = False,
     include_object: str = "",
@@ -60,7 +58,6 @@ def representation_for(
     Args:
         accept: the request's Accept header; "" accepts anything.
         served: the resource.
-        of_list: whether the answer is a list.
         of_watch: whether the answer is a watch, which cannot be in YAML.
         include_object: what the rows of a table have of their objects.
         drops_fields: whether the server knows the parameter `drop=metadata.managedFields`; otherwise it is ignored.
@@ -81,8 +78,6 @@ def representation_for(
         group = parameters.get("g", "meta.k8s.io")
         found = None if form else _whole(served, protobuf=protobuf)
         if form in PARTIAL and version in (("v1",) if protobuf else ("v1", "v1beta1")):
-            if of_list and form != PARTIAL[1]:
-                raise ApiError(406, "NotAcceptable", f"you requested {form}, but the requested object is a list")
             found = PartialProtobuf(version) if protobuf else PartialJson(version)
         elif form == "Table" and not protobuf and version in ("v1", "v1beta1") and group == "meta.k8s.io":
             found = TableJson(whole_json(served), served, version, include_object)

@@ -6,7 +6,7 @@ Source: apiserver pkg/registry/rest and pkg/endpoints/handlers. The messages are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from informer.listwatch.resources import Resource
@@ -19,7 +19,7 @@ from informer.testing.storage.name_rules import (
 )
 from informer.testing.storage.schemas.built_in_fields import GO_TYPES, OBJECT_META, wrong_types
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_patch
+from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, unreadable, wrong_patch
 from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
@@ -52,45 +52,31 @@ class Target(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.served.resource.namespaced else self.name
 
 
-def check_kind(
-    served: ServedResource, obj: Mapping[str, Any], is_served: Callable[[str, str], bool], *, patched: bool = False
-) -> None:
+def check_kind(served: ServedResource, obj: Mapping[str, Any], *, patched: bool = False) -> None:
     """Raises ApiError 400, or 422 for a patch, if the object's kind is not that of the resource it is written to."""
     resource = served.resource
-    if served.custom:
-        _check_custom_kind(resource, obj)
+    given, wanted = (obj.get("kind"), obj.get("apiVersion")), (resource.kind, resource.api_version)
+    kind, api_version = (
+        str(each or ("" if served.custom else default)) for each, default in zip(given, wanted, strict=True)
+    )
+    if (kind, api_version) == wanted:
         return
-    kind, api_version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
-    if (kind, api_version) == (resource.kind, resource.api_version):
-        return
-    version = str(api_version).rpartition("/")[2]
-    if is_served(str(api_version), str(kind)):
-        group = resource.group.partition(".")[0] or "core"
-        why = f"converting ({version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
-    else:
-        why = not_registered(str(api_version), str(kind))
-    if patched:
-        raise wrong_patch(obj, why)
-    raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
-
-
-def _check_custom_kind(resource: Resource, obj: Mapping[str, Any]) -> None:
-    kind, api_version = obj.get("kind") or "", obj.get("apiVersion") or ""
     if not kind:
-        text = json.dumps(obj, separators=(",", ":"))
         raise bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in "
-            f"'{text}' ({text})"
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing"
         )
+    if not served.custom:
+        version, group = api_version.rpartition("/")[2], resource.group.partition(".")[0] or "core"
+        why = f"converting ({version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+        if patched:
+            raise wrong_patch(obj, why)
+        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
     if api_version != resource.api_version:
         raise bad_request(
             f"the API version in the data ({api_version}) does not match the expected API version "
             f"({resource.api_version})"
         )
-    if kind != resource.kind:
-        metadata = obj.get("metadata")
-        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-        raise invalid(resource.group, kind, name, [Cause.bad("kind", json.dumps(kind), f"must be {resource.kind}")])
+    raise invalid(resource.group, kind, "", [Cause.bad("kind", json.dumps(kind), f"must be {resource.kind}")])
 
 
 def not_registered(api_version: str, kind: str) -> str:
@@ -117,8 +103,7 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
             if not problem and None in (metadata.get(name) or ()):
                 problem = f"json: null in metadata.{name}"
     if problem:
-        kind = resource.kind
-        raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {problem}')
+        raise unreadable(resource, problem)
     return metadata
 
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 
-from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.field_owners import WITHOUT_OWNER, ConflictsError, FieldOwners, ManagerId, OwnedWrite
 from informer.testing.storage.field_sets import FieldSet, outside
 from informer.testing.storage.field_types import FieldType, type_of
 from informer.testing.storage.field_walks import check_type, compare, field_set
-from informer.testing.storage.json_equality import is_same
+from informer.testing.storage.json_values import decode_object_json, is_same
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.system_fields import kept_by_status, now
+from informer.testing.storage.system_fields import now
 from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
@@ -117,16 +116,12 @@ def _updated(
 
 def same_but_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two stored objects differ only in the times of their managedFields."""
-    if is_same(old, new):
-        return True
-    before, after = old["metadata"].get("managedFields"), new["metadata"].get("managedFields")
-    if not before or not after or _without_times(before) != _without_times(after):
-        return False
-    return is_same(old, {**new, "metadata": {**new["metadata"], "managedFields": before}})
+    return is_same(old, new) or is_same(_without_times(old), _without_times(new))
 
 
-def _without_times(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in entry.items() if key != "time"} for entry in entries]
+def _without_times(obj: Mapping[str, Any]) -> dict[str, Any]:
+    entries = [{**entry, "time": None} for entry in obj["metadata"].get("managedFields") or ()]
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
 
 
 def _owners(live: Mapping[str, Any], sent: Any) -> FieldOwners:
@@ -147,10 +142,7 @@ def _owned_write(
     who = ManagerId(manager or _UNKNOWN, operation, "" if operation == "Apply" else version, subresource)
     resets: FieldSet = set()
     if subresource == "status":
-        kept = kept_by_status(served)
-        resets = {("f:spec",), *(("f:metadata", f"f:{name}") for name in kept or ())}
-        if kept is None:
-            resets.add(("f:metadata",))
+        resets = {("f:spec",), ("f:metadata",)}
     elif served.has_status and not with_status:
         resets = _STATUS
     return OwnedWrite(who, version, resets, None if subresource == "scale" else now())

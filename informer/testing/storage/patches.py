@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from informer.testing.storage.deep_objects import DEEP
 from informer.testing.storage.field_types import FieldType
+from informer.testing.storage.json_values import DEEP
 
 __all__ = ["DirectiveError", "PatchError", "json_patch", "merge_patch", "strategic_merge"]
 
@@ -188,12 +188,6 @@ def _library() -> tuple[Any, Any]:
             return super().apply(obj)
 
     class LenientPatch(jsonpatch.JsonPatch):
-        # RFC 6902's operations only: jsonpatch has more.
-        operations = MappingProxyType(
-            {
-                **{name: jsonpatch.JsonPatch.operations[name] for name in ("add", "remove", "move", "copy", "test")},
-                "replace": LenientReplace,
-            }
-        )
+        operations = MappingProxyType({**jsonpatch.JsonPatch.operations, "replace": LenientReplace})
 
     return jsonpatch, LenientPatch

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from informer.objects.json_edit import parts_of
 from informer.protobuf.kinds import PARTIAL_METADATA, Kind, kind_named, metadata_kind
-from informer.testing.storage.deep_objects import decode_object_json
+from informer.testing.storage.json_values import decode_object_json
 from informer.testing.storage.protobuf_encoding import (
     encode_envelope,
     encode_list,

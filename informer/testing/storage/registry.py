@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.deletion import (
     check_delete_options,
     marked,
     warn_of_orphans,
-    without_cleanup,
 )
 from informer.testing.storage.field_validation import check_schema, check_types, keep_known_fields
 from informer.testing.storage.kinds.built_in_kinds import BuiltInKinds, check_size
@@ -44,7 +42,7 @@ from informer.testing.storage.served_resources import ServedResource, ServedReso
 from informer.testing.storage.statuses import already_exists, denied, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
 from informer.testing.storage.system_fields import changed_object, generate_name, key_of, new_object, now
-from informer.testing.storage.write import Write
+from informer.testing.storage.write import Admission, Review, Write
 from watch.errors import ApiError
 
 __all__ = ["Registry"]
@@ -68,7 +66,7 @@ class Registry:
         self._definitions = Definitions(storage, self.resources)
         self._namespaces = Namespaces(storage, self.resources.existing("namespaces"))
         self._kinds = BuiltInKinds(storage)
-        self.admission: Admission = NoAdmission()
+        self.admission: Admission = Admission()
         self.empties_namespaces = True
         """Whether a deleted namespace is emptied at once, and not by the garbage collector."""
         self.seed(initial_objects("cluster", now=now()))
@@ -121,7 +119,7 @@ class Registry:
             ApiError: the object is not valid, or exists already.
         """
         served = target.served
-        check_kind(served, obj, self._is_served)
+        check_kind(served, obj)
         metadata = metadata_of(obj, served.resource)
         keep_known_fields(served, obj, None, write)
         check_types(served, obj, None, write)
@@ -223,8 +221,7 @@ class Registry:
             with self._storage.lock:
                 bucket = self.bucket_locked(served)
                 if bucket.objects.get(target.key) is old:
-                    delete = self._deletion_locked if write.dry_run else self._delete_locked
-                    return delete(served, bucket, old, options)
+                    return self._delete_locked(served, bucket, old, options, dry_run=write.dry_run)
             del write.warnings[warned:]
 
     def finish_namespace(self, name: str) -> None:
@@ -260,7 +257,7 @@ class Registry:
     ) -> dict[str, Any]:
         """Returns a changed object as it is stored, given what the client wants and what is stored."""
         served = target.served
-        check_kind(served, new, self._is_served, patched=write.patches)
+        check_kind(served, new, patched=write.patches)
         metadata = metadata_of(new, served.resource)
         live = served.from_stored(dict(before))
         keep_known_fields(served, new, live, write)
@@ -321,66 +318,66 @@ class Registry:
         check_size(after, write)
         if write.dry_run:
             return self._storage.dry_run_locked(bucket, after)
-        is_namespace = served is self._namespaces.served
+        is_namespace, is_definition = served is self._namespaces.served, served.resource.kind == _DEFINITION
         held = after["metadata"].get("finalizers") or (is_namespace and after["spec"].get("finalizers"))
-        if old.marked and not held:
+        if old.marked and not held and not is_definition:
             self._remove_locked(served, bucket, old)
             return self._storage.dry_run_locked(bucket, after)
         stored = self._storage.write_locked(bucket, after, old)
         if is_namespace:
             self._namespaces.finish_locked(stored.name)
-        elif served.resource.kind == _DEFINITION:
+        elif is_definition:
             self._definitions.serve_locked(stored)
+            self._empty_definition_locked(stored.name)
         return stored
 
     def _delete_locked(
-        self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
+        self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any], *, dry_run: bool = False
     ) -> tuple[Stored, bool]:
         """Marks an object if it must be marked, and removes it if nothing holds it."""
         obj = marked(served, old, options)
+        is_namespace, is_definition = served is self._namespaces.served, served.resource.kind == _DEFINITION
+        if dry_run:
+            old = old if obj is None else self._storage.dry_run_locked(bucket, obj)
+            return old, not (old.held or is_namespace or is_definition)
         if obj is not None:
             old = self._storage.write_locked(bucket, obj, old)
-        if served.resource.kind == _DEFINITION:
-            self._empty_definition_locked(served, old.name)
-            return old, False
-        if served is self._namespaces.served:
+        if is_definition:
+            self._empty_definition_locked(old.name)
+        elif is_namespace:
             if self.empties_namespaces:
-                self._namespaces.empty_locked(old.name, self._delete_in_namespace_locked)
-            return old, False
-        return (old, False) if old.held else (self._remove_locked(served, bucket, old), True)
+                self._empty_namespace_locked(old.name)
+        elif not old.held:
+            return self._remove_locked(served, bucket, old), True
+        return old, False
 
-    def _deletion_locked(
-        self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
-    ) -> tuple[Stored, bool]:
-        """Returns what `_delete_locked` would return, and changes nothing."""
-        obj = marked(served, old, options)
-        state = old if obj is None else self._storage.dry_run_locked(bucket, obj)
-        is_kept = state.held or served is self._namespaces.served or served.resource.kind == _DEFINITION
-        return state, not is_kept
+    def _empty_namespace_locked(self, name: str) -> None:
+        """Deletes every object in a marked namespace, then the namespace if it is empty."""
+        for bucket_name, bucket in self._storage.buckets_locked():
+            served = self.resources.by_bucket(bucket_name)
+            if served is None:
+                continue
+            for each in [each for each in bucket.objects.values() if each.namespace == name]:
+                is_claim = bucket_name == "persistentvolumeclaims"
+                stored = self._storage.write_locked(bucket, unprotected(each.to_dict()), each) if is_claim else each
+                self._delete_locked(served, bucket, stored, {"propagationPolicy": "Background"})
+        self._namespaces.finish_locked(name)
 
-    def _delete_in_namespace_locked(self, bucket_name: str, bucket: Bucket, key: str) -> None:
-        served = self.resources.by_bucket(bucket_name)
-        old = bucket.objects.get(key)
-        if served is not None and old is not None:
-            if bucket_name == "persistentvolumeclaims":
-                old = self._storage.write_locked(bucket, unprotected(old.to_dict()), old)
-            self._delete_locked(served, bucket, old, {"propagationPolicy": "Background"})
-
-    def _empty_definition_locked(self, definitions: ServedResource, name: str) -> None:
+    def _empty_definition_locked(self, name: str) -> None:
         """Deletes the objects of a definition that is being deleted, and the definition once it has none."""
-        served = self.resources.by_bucket(name)
-        bucket = None if served is None else self.bucket_locked(served)
-        if served is not None and bucket is not None:
-            for stored in [each for each in bucket.objects.values() if not each.marked]:
-                self._delete_locked(served, bucket, stored, {})
-        found = self.bucket_locked(definitions).objects.get(name)
-        if found is None or not found.marked or (bucket is not None and bucket.objects):
+        definitions = self.resources.existing(_DEFINITIONS)
+        bucket = self.bucket_locked(definitions)
+        definition, served = bucket.objects.get(name), self.resources.by_bucket(name)
+        if definition is None or not definition.marked:
             return
-        obj = without_cleanup(found.to_dict())
-        if obj["metadata"]["finalizers"]:
-            self._storage.write_locked(self.bucket_locked(definitions), obj, found)
-        else:
-            self._remove_locked(definitions, self.bucket_locked(definitions), found)
+        left = {}
+        if served is not None:
+            left = self.bucket_locked(served).objects
+            for stored in [each for each in left.values() if not each.marked]:
+                self._delete_locked(served, self.bucket_locked(served), stored, {})
+        # The deletion of the last object has removed the definition already.
+        if not left and not definition.held and name in bucket.objects:
+            self._remove_locked(definitions, bucket, definition)
 
     def _remove_locked(self, served: ServedResource, bucket: Bucket, old: Stored) -> Stored:
         last = self._storage.delete_locked(bucket, old)
@@ -389,9 +386,5 @@ class Registry:
         elif served.resource.namespaced:
             self._namespaces.finish_locked(last.namespace)
         if served.custom and not bucket.objects:
-            self._empty_definition_locked(self.resources.existing(_DEFINITIONS), served.bucket)
+            self._empty_definition_locked(served.bucket)
         return last
-
-    def _is_served(self, api_version: str, kind: str) -> bool:
-        with self._storage.lock:
-            return self.resources.by_kind(api_version, kind) is not None

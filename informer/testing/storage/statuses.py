@@ -33,6 +33,7 @@ __all__ = [
     "success",
     "too_large_resource_version",
     "unauthorized",
+    "unreadable",
     "wrong_patch",
 ]
 
@@ -142,6 +143,12 @@ def generic(code: int, message: str | None = None, *, retry_after: float | None 
 def bad_request(message: str) -> ApiError:
     """400: the request is malformed."""
     return ApiError(400, "BadRequest", message)
+
+
+def unreadable(resource: Resource, why: str) -> ApiError:
+    """400: a field of an object has a wrong type, or is not known."""
+    kind = resource.kind
+    return bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {why}')
 
 
 def unauthorized() -> ApiError:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from informer.objects.keys import namespaced_name
-from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.field_selector import fields_of
+from informer.testing.storage.json_values import decode_object_json
 from watch.concurrency import RLock
 
 __all__ = ["Bucket", "Snapshot", "Storage", "Stored", "StoredChange"]
@@ -235,7 +235,6 @@ class Storage:
         self._oldest = self._watchable = 1
         # The resourceVersion at which each dropped bucket was dropped; guarded by lock.
         self._dropped: dict[str, int] = {}
-        self._in_namespace: dict[str, int] = {}  # the number of objects; guarded by lock
         # Called under the lock with the name of the bucket and each change; guarded by lock.
         self.observer: Callable[[str, StoredChange], object] | None = None
 
@@ -288,33 +287,21 @@ class Storage:
 
     def is_empty_locked(self, namespace: str) -> bool:
         """Returns whether no object of any resource is in a namespace."""
-        return not self._in_namespace.get(namespace)
+        return all(each.namespace != namespace for bucket in self._buckets.values() for each in bucket.objects.values())
 
     def _record_locked(self, bucket: Bucket, change: StoredChange) -> None:
         bucket.record_locked(change)
-        namespace = change.new.namespace
-        if change.deleted:
-            self._in_namespace[namespace] -= 1
-            if not self._in_namespace[namespace]:
-                del self._in_namespace[namespace]
-        elif change.old is None:
-            self._in_namespace[namespace] = self._in_namespace.get(namespace, 0) + 1
         if self.observer is not None:
             self.observer(bucket.name, change)
 
-    def compact(self) -> None:
-        """Drops all history: lists and watches from an older resourceVersion get 410."""
-        with self.lock:
-            self._oldest = self._watchable = self._resource_version
-            for bucket in self._buckets.values():
-                bucket.forget_locked(self._resource_version, for_watches_only=False)
-
-    def forget_watchable(self) -> None:
-        """Drops the history for watches, as a restart of the real server does; older lists are still possible."""
+    def forget(self, *, for_watches_only: bool) -> None:
+        """Drops the history: watches from an older resourceVersion get 410, and lists unless it is for watches only."""
         with self.lock:
             self._watchable = self._resource_version
+            if not for_watches_only:
+                self._oldest = self._resource_version
             for bucket in self._buckets.values():
-                bucket.forget_locked(self._resource_version, for_watches_only=True)
+                bucket.forget_locked(self._resource_version, for_watches_only=for_watches_only)
 
 
 def make_stored(obj: dict[str, Any], bucket: Bucket, version: int) -> Stored:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from informer.objects.keys import namespaced_name
-from informer.testing.storage.json_equality import is_same
+from informer.testing.storage.json_values import is_same
 from informer.testing.storage.name_rules import generated_name
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Bucket
@@ -21,7 +21,6 @@ from informer.testing.storage.storage import Bucket
 __all__ = [
     "changed_object",
     "generate_name",
-    "kept_by_status",
     "key_of",
     "label_with_name",
     "mark_deleted",
@@ -38,7 +37,6 @@ _SET_BY_SERVER = frozenset(
         *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
     )
 )
-_KEPT_BY_STATUS = {"Deployment": ("labels",), "Pod": ("deletionTimestamp", "ownerReferences")}
 # The new objects of these resources may come with a status: a kubelet registers its node so.
 _CREATED_WITH_STATUS = frozenset((("", "nodes"),))
 _KUBERNETES = "kubernetes"  # the finalizer that every namespace has
@@ -101,35 +99,22 @@ def changed_object(
     metadata = {key: value for key, value in old["metadata"].items() if key in _SET_BY_SERVER}
     given = new["metadata"]
     if subresource == "status":
-        kept = kept_by_status(served)
-        given = {key: value for key, value in given.items() if kept is not None and key not in kept}
-        given |= {key: value for key, value in old["metadata"].items() if kept is None or key in kept}
-        given["managedFields"] = new["metadata"].get("managedFields")
+        given = {**old["metadata"], "managedFields": given.get("managedFields")}
     metadata.update(_free_fields(given))
     if served.counts_generation and subresource != "binding" and not is_same(_content(old), _content(changed)):
         metadata["generation"] = metadata.get("generation", 0) + 1
     return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
 
 
-def kept_by_status(served: ServedResource) -> Collection[str] | None:
-    """Returns the metadata that a write of the status does not change; None means all."""
-    return None if served.custom else _KEPT_BY_STATUS.get(served.resource.kind, ())
-
-
 def mark_deleted(served: ServedResource, obj: dict[str, Any]) -> None:
-    """Sets the deletionTimestamp and what else marks an object as being deleted, in the real server's order of fields."""
-    metadata = obj["metadata"]
-    marked: dict[str, Any] = {}
-    for key, value in metadata.items():
-        marked[key] = value
-        if key == "creationTimestamp":
-            marked["deletionTimestamp"] = now()
-            if served.resource.kind not in ("Namespace", "CustomResourceDefinition"):
-                marked["deletionGracePeriodSeconds"] = 0
-    if served.counts_generation and served.resource.kind != "CustomResourceDefinition":
-        marked["generation"] = metadata.get("generation", 0) + 1
-    obj["metadata"] = marked
-    if served.resource.kind == "Namespace":
+    """Sets the deletionTimestamp and what else marks an object as being deleted."""
+    kind, metadata = served.resource.kind, obj["metadata"]
+    metadata["deletionTimestamp"] = now()
+    if kind not in ("Namespace", "CustomResourceDefinition"):
+        metadata["deletionGracePeriodSeconds"] = 0
+    if served.counts_generation and kind != "CustomResourceDefinition":
+        metadata["generation"] = metadata.get("generation", 0) + 1
+    if kind == "Namespace":
         obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
 
 

@@ -13,8 +13,7 @@ from typing_extensions import override
 
 from informer.objects.json_edit import parts_of
 from informer.testing.api_documents.published import published
-from informer.testing.storage.json_representations import JsonRepresentation
-from informer.testing.storage.representation import PARTIAL, bookmark_metadata
+from informer.testing.storage.representation import PARTIAL, JsonRepresentation, bookmark_metadata
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request
 from informer.testing.storage.storage import Stored

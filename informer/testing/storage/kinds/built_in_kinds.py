@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from informer.listwatch.resources import Resource
-from informer.testing.storage.admission import Review
 from informer.testing.storage.kinds.defaults import set_defaults, tolerate_lost_nodes
 from informer.testing.storage.kinds.immutable_fields import immutability_causes
 from informer.testing.storage.kinds.new_objects import complete_new, protect
@@ -20,7 +19,7 @@ from informer.testing.storage.kinds.rules import causes_of
 from informer.testing.storage.kinds.service_addresses import carry_over, complete_service_locked
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from informer.testing.storage.storage import Storage
-from informer.testing.storage.write import Write
+from informer.testing.storage.write import Review, Write
 from watch.errors import ApiError
 
 __all__ = ["BuiltInKinds", "check_size"]

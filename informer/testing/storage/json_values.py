@@ -1,4 +1,4 @@
-"""Objects that are nested too deeply for recursive functions: their deep parts stay undecoded.
+"""Decoded JSON: its equality, and objects that are nested too deeply for recursive functions.
 
 The server copies, compares and merges objects with recursive functions. Only the upper levels are decoded for them. Each deeper
 container is a `msgspec.Raw`, which is stored and sent unchanged.
@@ -8,13 +8,16 @@ Source: Go encoding/json decodes 10,000 levels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from watch.deep_json import check_json, decode_levels
 
-__all__ = ["DEEP", "decode_object_json"]
+__all__ = ["DEEP", "decode_object_json", "differing", "is_same"]
+
+_encode = msgspec.json.encode
 
 # The levels that are decoded. The functions that merge and copy objects make up to three nested calls per level.
 _LEVELS = 64
@@ -33,6 +36,19 @@ def decode_object_json(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     check_json(raw)
     return decode_levels(raw, _LEVELS)
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those fields of the new object that the old one has not, or with other values."""
+    return {key: value for key, value in new.items() if key not in old or not is_same(old[key], value)}
+
+
+def is_same(left: Any, right: Any) -> bool:
+    """Whether two values are the same JSON; in Python, `True == 1`."""
+    if left is right or left != right or type(left) is str:
+        return bool(left == right)
+    # Most have their fields in the same order.
+    return _encode(left) == _encode(right) or _encode(left, order="sorted") == _encode(right, order="sorted")
 
 
 def _is_flat(raw: bytes) -> bool:

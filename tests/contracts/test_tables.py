@@ -139,6 +139,12 @@ def test_the_table_of_version_v1beta1(servers):
     assert answer.body["apiVersion"] == "meta.k8s.io/v1beta1"
 
 
+def test_the_table_of_a_definition(servers):
+    path = f"{DEFINITIONS}/widgets.contracts.example.com"
+    answer = servers.ask("GET", path, accept=TABLE, query={"includeObject": "None"})
+    assert answer.body["rows"][0]["cells"][1:3] == ["Namespaced", "v1(storage)"]
+
+
 def test_a_custom_resource_without_columns_has_an_age(servers):
     servers.ask("POST", WIDGETS, {**WIDGET, "metadata": {"name": "a"}}, only=("kind",))
     columns = servers.ask("GET", WIDGETS, accept=TABLE).body["columnDefinitions"]

@@ -199,6 +199,15 @@ def _reference(path: str) -> Cell:
     return lambda obj: f"{value_at(obj, f'{path}.kind')}/{value_at(obj, f'{path}.name')}"
 
 
+def _versions(obj: _Obj) -> str:
+    served = (each for each in value_at(obj, "spec.versions") or () if each.get("served"))
+    return ",".join(sorted(each.get("name", "") + ("(storage)" if each.get("storage") else "") for each in served))
+
+
+def _is_established(obj: _Obj) -> bool:
+    return any(each.get("type") == "Established" and each.get("status") == "True" for each in _conditions(obj))
+
+
 def _metrics(obj: _Obj) -> str:
     """Shows the metrics of a HorizontalPodAutoscaler of autoscaling/v2."""
     specs, statuses = value_at(obj, "spec.metrics") or (), value_at(obj, "status.currentMetrics") or ()
@@ -230,6 +239,10 @@ _CELLS: Mapping[str, tuple[Cell, ...]] = {
         at("spec.schedule"), at("spec.timeZone", "<none>"), _text("spec.suspend", "<unset>"), count("status.active"),
         since("status.lastScheduleTime", "<none>"), age, *_containers("spec.jobTemplate.spec.template.spec"),
         selector("spec.jobTemplate.spec.selector"),
+    ),
+    "CustomResourceDefinition": (
+        at("spec.scope"), _versions, at("metadata.creationTimestamp"), at("spec.group"), at("spec.names.kind"),
+        joined("spec.names.shortNames"), _is_established,
     ),
     "DaemonSet": (
         at("status.desiredNumberScheduled", 0), at("status.currentNumberScheduled", 0), at("status.numberReady", 0),

@@ -30,6 +30,7 @@ PATHS = {
     "PriorityClass": "/apis/scheduling.k8s.io/v1/priorityclasses",
     "ReplicaSet": f"/apis/apps/v1{_NS}/replicasets",
     "ReplicationController": f"{_CORE}/replicationcontrollers",
+    "ResourceQuota": f"{_CORE}/resourcequotas",
     "Role": f"/apis/rbac.authorization.k8s.io/v1{_NS}/roles",
     "RoleBinding": f"/apis/rbac.authorization.k8s.io/v1{_NS}/rolebindings",
     "Secret": f"{_CORE}/secrets",
@@ -254,6 +255,12 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "ReplicationController": {
         "a": {"spec": {"replicas": 2, "selector": _LABELS, "template": _TEMPLATE}, "status": {"replicas": 1}}
+    },
+    "ResourceQuota": {
+        "a": {
+            "spec": {"hard": {"pods": "3", "limits.cpu": "2", "requests.cpu": "1"}},
+            "status": {"hard": {"pods": "3", "limits.cpu": "2", "requests.cpu": "1"}, "used": {"pods": "1", "limits.cpu": "0"}},
+        }
     },
     "Role": {"a": {"rules": []}},
     "RoleBinding": {

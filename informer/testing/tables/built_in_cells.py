@@ -186,6 +186,15 @@ def _claim(obj: _Obj) -> str:
     return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
 
 
+def _quota(*, limits: bool) -> Cell:
+    def cell(obj: _Obj) -> str:
+        hard, used = value_at(obj, "status.hard") or {}, value_at(obj, "status.used") or {}
+        names = [name for name in sorted(hard) if name.startswith("limits.") == limits]
+        return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)
+
+    return cell
+
+
 def _subjects(kind: str) -> Cell:
     def cell(obj: _Obj) -> str:
         found = [each for each in obj.get("subjects") or () if each.get("kind") == kind]
@@ -286,6 +295,7 @@ _CELLS: Mapping[str, tuple[Cell, ...]] = {
     "PriorityClass": (at("value", 0), at("globalDefault", False), age, at("preemptionPolicy")),
     "ReplicaSet": (*_REPLICAS, _SELECTOR),
     "ReplicationController": (*_REPLICAS, labels("spec.selector")),
+    "ResourceQuota": (_quota(limits=False), _quota(limits=True), age),
     "RoleBinding": _BINDING,
     "Secret": (at("type"), count("data"), age),
     "Service": (at("spec.type"), at("spec.clusterIP", "<none>"), _external_ip, _ports, age, labels("spec.selector")),

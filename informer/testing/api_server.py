@@ -6,14 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from informer.files import write_private
+from informer.files import check_private, write_private
 from informer.testing.admission.webhooks import Webhooks
 from informer.testing.clients import ServerWithClients
 from informer.testing.controllers.garbage_collector import GarbageCollector
 from informer.testing.faults.faults import Faults
-from informer.testing.http.certificates import Certificates, make_certificates
+from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
 from informer.testing.http.server import HttpServer
 from informer.testing.server.access import Access
 from informer.testing.server.object_calls import ObjectCalls
@@ -53,6 +53,7 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
 
     Args:
         tls: serve HTTPS with a new certificate. Needs the package `trustme`: `pip install 'kube-informer[testing]'`.
+            "minimal" makes certificates without key identifiers and key usage, as EKS, GKE and microk8s do.
         tokens: user names by bearer token, or only tokens; requests without one of them get 401. None accepts every
             request.
         version: the version of Kubernetes to imitate. It decides whether WatchList and shardSelector are available.
@@ -88,7 +89,7 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
     def __init__(
         self,
         *,
-        tls: bool = False,
+        tls: bool | Literal["minimal"] = False,
         tokens: Mapping[str, str] | Iterable[str] | None = None,
         version: str = "1.37",
         sharded_list_and_watch: bool = False,
@@ -105,7 +106,8 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
         self.faults = Faults()
         self.requests = RequestLog()
         self._access = Access(tokens)
-        self._certificates: Certificates | None = make_certificates() if tls else None
+        make = make_minimal_certificates if tls == "minimal" else make_certificates
+        self._certificates: Certificates | None = make() if tls else None
         self._handler = RequestHandler(
             storage,
             registry,
@@ -132,12 +134,7 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
         with self._lock:
             if self._stopped or self._http is not None:
                 raise RuntimeError(f"the API server was {'stopped' if self._stopped else 'started'} already")
-            context = None
-            if self._certificates is not None:
-                context = self._certificates.server_context()
-                # Clients read the authority from a file.
-                self._directory = Path(tempfile.mkdtemp(prefix="embedded-apiserver-"))
-                write_private(self._directory / "ca.crt", self._certificates.authority)
+            context = None if self._certificates is None else self._certificates.server_context()
             http = HttpServer(self._handler.handle, context=context, name="apiserver")
             self._http = http
             self.faults.http = http
@@ -204,7 +201,19 @@ class EmbeddedAPIServer(ServerWithClients, ObjectCalls):
     @property
     def ca_file(self) -> Path | None:
         """A PEM file with the certificates for clients to trust, until `stop`; None without TLS."""
-        return None if self._directory is None else self._directory / "ca.crt"
+        if self._certificates is None:
+            return None
+        with self._lock:
+            try:
+                if self._directory is not None:
+                    check_private(self._directory)
+            except OSError:
+                # A program that cleans /tmp has deleted it, and another user may have made it anew.
+                self._directory = None
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="embedded-apiserver-"))
+                write_private(self._directory / "ca.crt", self._certificates.authority)
+            return self._directory / "ca.crt"
 
     def token(self, user: str | None = None) -> str | None:
         """Returns the bearer token of a user, by default of any; None if the server does not ask for tokens.

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import urllib3
 
-from informer.files import write_private
+from informer.files import check_private, write_private
 from informer.testing.clients import ServerWithClients
 from informer.testing.http.certificates import import_trustme
 from informer.testing.processes.child_process import ChildProcess
@@ -203,13 +203,22 @@ class ControlPlane(ServerWithClients):
         """Kills kube-apiserver if it runs, and starts it again at the same address with the same data.
 
         Raises:
-            ControlPlaneError: it is not ready again within `start_timeout`.
+            ControlPlaneError: it is not ready again within `start_timeout`, or its folder was deleted or replaced.
         """
         with self._lock:
             self.kill()
+            try:
+                check_private(self._directory)  # kube-apiserver reads the tokens of its users from there
+            except OSError as error:
+                where = f"the folder {self._directory} of the control plane"
+                raise ControlPlaneError(f"cannot use {where}: {error.strerror} (does a program clean /tmp?)") from error
+            deadline = time.monotonic() + self._start_timeout
             self._apiserver.start()
-            if not self._wait_for(self._apiserver, self._apiserver_answers, time.monotonic() + self._start_timeout):
-                raise _failure(self._apiserver, f"cannot restart: another process uses its port ({self._url})")
+            while not self._wait_for(self._apiserver, self._apiserver_answers, deadline):
+                # Another process has taken the port meanwhile, and may give it back.
+                if time.monotonic() > deadline:
+                    raise _failure(self._apiserver, f"cannot restart: another process uses its port ({self._url})")
+                self._apiserver.start()
 
     def frozen(self) -> AbstractContextManager[None]:
         """Suspends kube-apiserver within the `with` block: connections stay open, and no bytes arrive."""

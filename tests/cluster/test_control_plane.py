@@ -137,6 +137,25 @@ def test_kubeconfig_and_data_are_private(control_plane, tmp_path):
     assert {(folder / name).stat().st_mode & 0o777 for name in ("sa.key", "tokens.csv")} == {0o600}
 
 
+def test_restart_refuses_a_folder_that_was_made_anew():
+    """A program that cleans /tmp may have deleted the folder, and another user may have put tokens into a new one."""
+    with ControlPlane() as plane:
+        folder = plane.log_directory
+        moved = folder.with_name(folder.name + ".moved")
+        folder.rename(moved)
+        try:
+            with pytest.raises(ControlPlaneError, match=r"cannot use the folder .* No such file or directory"):
+                plane.restart()
+            folder.mkdir()
+            folder.chmod(0o777)
+            with pytest.raises(ControlPlaneError, match=r"cannot use the folder .* \(does a program clean /tmp\?\)"):
+                plane.restart()
+        finally:
+            folder.rmdir()
+            moved.rename(folder)
+        plane.restart()
+
+
 def test_client_without_the_certificate_refuses_the_connection(control_plane):
     """A client without the server's certificate refuses the connection."""
     with pytest.raises(urllib3.exceptions.SSLError, match="certificate verify failed"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import stat
+import tempfile
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from kubernetes import client, config
@@ -201,6 +204,25 @@ def test_a_kubeconfig_is_private_from_its_first_moment(tmp_path):
             assert "s3cr3t" in path.read_text()
         assert reader.read() == "old"
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("remade", [True, False], ids=["made anew", "deleted"])
+def test_an_authority_whose_folder_was_replaced_is_written_anew(remade, tmp_path, monkeypatch):
+    """If another user recreates the folder with an authority of his own, the server writes its own to a new folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with EmbeddedAPIServer(tls=True) as server:
+        with server.api_client() as first:
+            folder = Path(first.configuration.ssl_ca_cert).parent
+        shutil.rmtree(folder)
+        if remade:
+            folder.mkdir()
+            folder.chmod(0o777)
+            (folder / "ca.crt").write_text("theirs")
+        with server.api_client() as api:
+            assert Path(api.configuration.ssl_ca_cert).read_bytes() == server.ca_certificate
+            assert client.CoreV1Api(api).list_namespace().items
+        if remade:
+            assert (folder / "ca.crt").read_text() == "theirs"
 
 
 def test_answers_name_no_program_and_no_version(client_of):

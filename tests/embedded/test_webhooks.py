@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from informer.testing import EmbeddedAPIServer
-from informer.testing.http.certificates import Certificates, make_certificates
+from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
 from informer.testing.http.server import HttpServer
-from tests.support.authority import certificates_of_a_cluster
 from tests.support.waiting import DEADLINE
 from watch.errors import ApiError
 
@@ -111,7 +110,7 @@ def test_an_authority_that_is_not_trusted(server, serve, certificates):
 
 def test_an_authority_with_few_extensions(server, serve):
     """The real server trusts certificates without key identifiers, and so does this one."""
-    configure(server, serve(lambda request: {"allowed": True}, certificates_of_a_cluster()))
+    configure(server, serve(lambda request: {"allowed": True}, make_minimal_certificates()))
     server.create(config_map())
 
 

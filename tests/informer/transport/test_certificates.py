@@ -9,22 +9,24 @@ from typing import Any
 
 import pytest
 
-from informer.testing.http.certificates import Certificates
+from informer import SharedInformerFactory
+from informer.testing import EmbeddedAPIServer
+from informer.testing.http.certificates import Certificates, make_minimal_certificates
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.transport import Transport
-from tests.support.authority import certificates_of_a_cluster
+from tests.support.waiting import DEADLINE
 
 OK = {"ok": True}
 
 # What the certificate authorities of clusters leave out, each refused by Python 3.13 in its default, strict mode.
 KINDS: dict[str, Callable[..., Certificates]] = {
-    "full": lambda **options: certificates_of_a_cluster(key_usage=True, key_identifiers=True, critical=True, **options),
-    "eks-no-key-identifiers": lambda **options: certificates_of_a_cluster(key_usage=True, critical=True, **options),
-    "gke-no-key-usage": lambda **options: certificates_of_a_cluster(key_identifiers=True, critical=True, **options),
-    "constraints-not-critical": lambda **options: certificates_of_a_cluster(
+    "full": lambda **options: make_minimal_certificates(key_usage=True, key_identifiers=True, critical=True, **options),
+    "eks-no-key-identifiers": lambda **options: make_minimal_certificates(key_usage=True, critical=True, **options),
+    "gke-no-key-usage": lambda **options: make_minimal_certificates(key_identifiers=True, critical=True, **options),
+    "constraints-not-critical": lambda **options: make_minimal_certificates(
         key_usage=True, key_identifiers=True, **options
     ),
-    "microk8s-none-of-them": certificates_of_a_cluster,
+    "microk8s-none-of-them": make_minimal_certificates,
 }
 
 
@@ -149,11 +151,22 @@ def test_an_encrypted_client_key_is_an_error(serve: Any, authority: Any, tmp_pat
     assert "the client key is encrypted" in said
 
 
+def test_the_embedded_server_serves_minimal_certificates() -> None:
+    """An informer syncs with them."""
+    with EmbeddedAPIServer(tls="minimal") as server, server.api_client() as api_client:
+        server.create({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"}})
+        factory = SharedInformerFactory(api_client)
+        pods = factory.informer("pods")
+        with factory:
+            assert pods.wait_for_sync(DEADLINE)
+            assert pods.store.list_keys() == ["default/web"]
+
+
 def test_python_refuses_minimal_certificates_in_strict_mode(https: Any) -> None:
     """So the tests above show something: the same certificates fail with the flag that Python 3.13 sets."""
     import socket
 
-    server, file = https(certificates_of_a_cluster())
+    server, file = https(make_minimal_certificates())
     context = ssl.create_default_context(cafile=str(file))
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with (

@@ -31,7 +31,6 @@ _BATCH_BYTES = 256 * 1024
 # A watch whose client does not read is ended when about this many bytes of objects wait for it.
 _WAITING_BYTES = 16 << 20
 
-
 _Injection = Callable[[], object]
 """What a fault does between two events. A true result ends the stream."""
 
@@ -103,19 +102,19 @@ class WatchStream:
 
     def start(self) -> None:
         """Subscribes to the resource's changes: none after this call is missed."""
+        matches, event = self._selection.matches, self.representation.event
         try:
             with self._storage.lock:
                 state, changes = self._begin_locked()
+            self._first = [
+                event("ADDED", stored) for stored in state or () if self._is_here(stored) and matches(stored)
+            ]
+            self._first.extend(self._events(change for change in changes if self._is_here(change.new)))
+            if state is not None and self._options.allow_watch_bookmarks:
+                self._end_bookmark = self.representation.bookmark(self._sent, initial_events_end=True)
         except ApiError as error:
             self._first = [self.representation.event_of({"type": "ERROR", "object": status_of(error)})]
             self._ended = True
-            return
-        matches, event = self._selection.matches, self.representation.event
-        if state is not None:
-            self._first = [event("ADDED", stored) for stored in state if self._is_here(stored) and matches(stored)]
-            if self._options.allow_watch_bookmarks:
-                self._end_bookmark = self.representation.bookmark(self._sent, initial_events_end=True)
-        self._first.extend(self._events(change for change in changes if self._is_here(change.new)))
 
     def finish(self) -> None:
         """Unsubscribes from the resource's changes. Idempotent."""

@@ -60,8 +60,8 @@ class ServerWithClients(StopsOnExit):
         configuration.host = self.url
         # A proxy that the environment names must not stand between the test and its server.
         configuration.proxy = None
-        if self.ca_file is not None:
-            configuration.ssl_ca_cert = str(self.ca_file)
+        if (ca_file := self.ca_file) is not None:
+            configuration.ssl_ca_cert = str(ca_file)
         if token is not None:
             configuration.api_key["authorization"] = f"Bearer {token}"
         return client.ApiClient(configuration)
@@ -81,11 +81,11 @@ class ServerWithClients(StopsOnExit):
         token = self.token(user) if token is None else token
         name = user or "admin"
         cluster: dict[str, Any] = {"server": self.url}
-        if self.ca_file is None:
+        if (ca_file := self.ca_file) is None:
             # The JavaScript client refuses a plain HTTP server without it.
             cluster["insecure-skip-tls-verify"] = True
         else:
-            cluster["certificate-authority-data"] = base64.b64encode(self.ca_file.read_bytes()).decode()
+            cluster["certificate-authority-data"] = base64.b64encode(ca_file.read_bytes()).decode()
         config = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -171,19 +171,16 @@ REFUSED: dict[str, tuple[str, Any, str, int]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_odd_patches_are_refused(servers, case):
-    """With the real server's status and message."""
+    """With the real server's status and, unless it shows Go's maps, its message."""
     path, body, media, status = REFUSED[case]
     servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
     servers.ask(
         "POST", f"{NAMESPACE}/pods", {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     )
     data = json.dumps(body).encode()
-    assert (
-        servers.ask(
-            "PATCH", f"{NAMESPACE}/{path}", data, media=media, query={"dryRun": "All"} if "?" not in path else None
-        ).status
-        == status
-    )
+    query = {"dryRun": "All"} if "?" not in path else None
+    request = ("PATCH", f"{NAMESPACE}/{path}", data)
+    assert servers.ask(*request, media=media, query=query, any_message=status == 500).status == status
 
 
 @pytest.mark.parametrize("changes", [{"kind": "Pod"}, {"apiVersion": "v2"}])

@@ -15,7 +15,7 @@ from informer.listwatch.resources import Resource
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.storage import Stored
-from informer.testing.storage.system_fields import mark_deleted
+from informer.testing.storage.system_fields import now
 
 __all__ = ["check_delete_options", "marked", "warn_of_orphans"]
 
@@ -63,17 +63,21 @@ def finalizers_for(resource: Resource, options: Mapping[str, Any], finalizers: S
 
 def marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns an object as it is marked for its deletion; None if the deletion does not change it before it is removed."""
-    obj = old.to_dict()
-    before = obj["metadata"].get("finalizers") or []
+    obj, kind = old.to_dict(), served.resource.kind
+    metadata = obj["metadata"]
+    before = metadata.pop("finalizers", None) or []
     finalizers = finalizers_for(served.resource, options, before)
-    mark = not old.marked and bool(
-        finalizers or served.resource.kind in ("Pod", "Namespace", "CustomResourceDefinition")
-    )
-    if mark:
-        mark_deleted(served, obj)
+    mark = not old.marked and bool(finalizers or kind in ("Pod", "Namespace", "CustomResourceDefinition"))
     if not mark and finalizers == before:
         return None
-    obj["metadata"]["finalizers"] = finalizers
-    if not finalizers:
-        del obj["metadata"]["finalizers"]
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    if mark:
+        metadata["deletionTimestamp"] = now()
+        if kind not in ("Namespace", "CustomResourceDefinition"):
+            metadata["deletionGracePeriodSeconds"] = 0
+        if served.counts_generation and kind != "CustomResourceDefinition":
+            metadata["generation"] = metadata.get("generation", 0) + 1
+        if kind == "Namespace":
+            obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
     return obj

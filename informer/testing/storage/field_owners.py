@@ -18,15 +18,8 @@ from watch.errors import ApiError
 __all__ = ["WITHOUT_OWNER", "ConflictsError", "FieldOwners", "ManagerId", "OwnedWrite"]
 
 _SET_BY_SERVER = (
-    "name",
-    "namespace",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-    "clusterName",
-    "generation",
-    "managedFields",
-    "resourceVersion",
+    *("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation"),
+    *("managedFields", "resourceVersion"),
 )
 WITHOUT_OWNER: FieldSet = {
     ("f:apiVersion",),

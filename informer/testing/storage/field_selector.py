@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from informer.testing.storage.statuses import bad_request
 
@@ -29,14 +29,8 @@ _SEPARATOR = re.compile(r"(?<!\\),")
 _ESCAPE = re.compile(r"\\(.)")
 
 
-class _Term(NamedTuple):
-    field: str
-    value: str
-    equal: bool
-
-
-class FieldSelector(tuple[_Term, ...]):
-    """A parsed field selector: its terms."""
+class FieldSelector(tuple[tuple[str, str, bool], ...]):
+    """A parsed field selector: of each term the field, the value, and whether the field must have this value."""
 
     __slots__ = ()
 
@@ -76,7 +70,7 @@ def parse_field_selector(text: str, paths: tuple[str, ...], stored: Callable[[st
         field, operator, value = found.group("field", "operator", "value")
         if field not in _ALWAYS and field not in paths:
             raise bad_request(f"field label not supported: {field}")
-        terms.append(_Term(stored(field), _ESCAPE.sub(r"\1", value), operator != "!="))
+        terms.append((stored(field), _ESCAPE.sub(r"\1", value), operator != "!="))
     return FieldSelector(terms)
 
 

@@ -41,14 +41,6 @@ _OBJECT_FIELDS = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, 
 _SPECIAL = {_QUANTITY: {"type": "string", "format": "quantity"}, _RAW: {"x-kubernetes-map-type": "atomic"}}
 
 
-class _Components(msgspec.Struct):
-    schemas: dict[str, Any]
-
-
-class _Document(msgspec.Struct):
-    components: _Components
-
-
 class FieldType:
     """The type of a field.
 
@@ -170,7 +162,11 @@ def _built_in(api_version: str, kind: str) -> FieldType:
 def _schemas_of(api_version: str) -> Mapping[str, Any]:
     """Returns the schemas in the OpenAPI document of a group version."""
     document = published().openapi.get(f"apis/{api_version}" if "/" in api_version else f"api/{api_version}")
-    return {} if document is None else msgspec.json.decode(document, type=_Document).components.schemas
+    if document is None:
+        return {}
+    components = msgspec.json.decode(document, type=dict[str, msgspec.Raw])["components"]
+    schemas: Mapping[str, Any] = msgspec.json.decode(components)["schemas"]
+    return schemas
 
 
 def _referred(schema: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str
     Args:
         served: the object's resource.
         obj: the object, without unknown fields.
-        old: the stored object, which a method call may have given wrong types; None for a new one.
+        old: the stored object, whose fields are not checked again; None for a new one.
         write: who writes, and how.
     """
     # `metadata_of` has checked the metadata.
@@ -76,14 +76,9 @@ def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str
 
 
 def type_problems(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[str]:
-    """Returns the fields of an object of a built-in kind whose types are wrong, and that `old` does not have like this."""
-    resource = served.resource
-    message = None if served.custom else message_of(resource.api_version, resource.kind)
-    found = [] if message is None else list(wrong_types(obj if old is None else differing(old, obj), message))
-    if not found or old is None or message is None:
-        return found
-    known = set(wrong_types(old, message))
-    return [text for text in found if text not in known]
+    """Returns the fields of an object of a built-in kind whose types are wrong, in what differs from `old`."""
+    message = None if served.custom else message_of(served.resource.api_version, served.resource.kind)
+    return [] if message is None else list(wrong_types(obj if old is None else differing(old, obj), message))
 
 
 def check_schema(target: Target, new: dict[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:

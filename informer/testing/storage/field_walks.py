@@ -201,13 +201,13 @@ def _elements(type_: FieldType, items: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _element(type_: FieldType, index: int, item: Any) -> str:
-    if not type_.keys:
-        if item is None or isinstance(item, dict | list):
-            raise ValueError(f"element {index}: associative list without keys has an element that's a map type")
-        return item_element("v", item)
-    fields = item if isinstance(item, dict) else {}
-    keys = {key: fields.get(key, type_.item().default(key)) for key in type_.keys}
-    keys = {key: value for key, value in keys.items() if value is not None}
-    if not keys:
-        raise ValueError(f"element {index}: associative list with keys has an element without key fields")
-    return item_element("k", keys)
+    if type_.keys:
+        fields = item if isinstance(item, dict) else {}
+        keys = {key: fields.get(key, type_.item().default(key)) for key in type_.keys}
+        keys = {key: value for key, value in keys.items() if value is not None}
+        if not keys:
+            raise ValueError(f"element {index}: associative list with keys has an element without key fields")
+        return item_element("k", keys)
+    if item is None or isinstance(item, dict | list):
+        raise ValueError(f"element {index}: associative list without keys has an element that's a map type")
+    return item_element("v", item)

@@ -84,7 +84,12 @@ def name_causes(field: str, shown: str, name: str, kind: str, group: str = "") -
     """Returns why a name is not valid for objects of a kind, shown as another text; empty if it is."""
     if not name:
         return [Cause.required(field, "name or generateName is required")]
-    message = _path_segment_error(name) if group == "rbac.authorization.k8s.io" else _dns_error(name, kind)
+    if group == "rbac.authorization.k8s.io":
+        message = _path_segment_error(name)
+    elif kind in _SINGLE_LABELS:
+        message = "must not contain dots" if "." in name else label_error(name)
+    else:
+        message = subdomain_error(name)
     return [] if message is None else [Cause.bad(field, json.dumps(shown), message)]
 
 
@@ -130,12 +135,6 @@ def _causes(field: str, found: Iterable[tuple[str, str | None]]) -> list[Cause]:
 def finalizer_error(text: str) -> str | None:
     """Returns why a finalizer is not valid for a built-in kind; None if it is."""
     return None if "/" in text or text in _STANDARD_FINALIZERS else _FINALIZER_ERROR
-
-
-def _dns_error(name: str, kind: str) -> str | None:
-    if kind not in _SINGLE_LABELS:
-        return subdomain_error(name)
-    return "must not contain dots" if "." in name else label_error(name)
 
 
 def label_error(name: str) -> str | None:

@@ -6,17 +6,16 @@ Source: apiserver pkg/endpoints/handlers/negotiation; https://kubernetes.io/docs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import yaml
 
-from informer.protobuf.kinds import kind_named
 from informer.testing.storage.protobuf_representations import (
     PROTOBUF,
-    BuiltInProtobuf,
-    PartialProtobuf,
     encode_document,
+    partial_protobuf,
+    whole_protobuf,
 )
 from informer.testing.storage.representation import JSON, PARTIAL, PartialJson, Representation, whole_json
 from informer.testing.storage.served_resources import ServedResource
@@ -29,20 +28,6 @@ __all__ = ["encode_status_for", "in_format", "representation_for"]
 YAML = "application/yaml"
 _SUPPORTED = f"{JSON}, application/yaml, {PROTOBUF}"
 _STREAMS = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
-
-
-class _Clause(NamedTuple):
-    """One media type that a client accepts, with its parameters."""
-
-    media: str
-    parameters: Mapping[str, str]
-
-    @property
-    def quality(self) -> float:
-        try:
-            return float(self.parameters.get("q", "1"))
-        except ValueError:
-            return 1
 
 
 def representation_for(
@@ -66,6 +51,7 @@ def representation_for(
         ApiError: 406, the server supports none of them; 400, `include_object` has an unknown value.
     """
     known = False
+    found: Representation | None
     for media, parameters in _clauses(accept):
         # For built-in resources the real server accepts "*/*" but not "application/*".
         if media not in ("*/*", JSON, PROTOBUF, YAML) and not (media == "application/*" and served.custom):
@@ -76,9 +62,9 @@ def representation_for(
         protobuf = media == PROTOBUF
         form, version = parameters.get("as", ""), parameters.get("v", "v1")
         group = parameters.get("g", "meta.k8s.io")
-        found = None if form else _whole(served, protobuf=protobuf)
+        found = None if form else whole_protobuf(served) if protobuf else whole_json(served)
         if form in PARTIAL and version in (("v1",) if protobuf else ("v1", "v1beta1")):
-            found = PartialProtobuf(version) if protobuf else PartialJson(version)
+            found = partial_protobuf(version) if protobuf else PartialJson(version)
         elif form == "Table" and not protobuf and version in ("v1", "v1beta1") and group == "meta.k8s.io":
             found = TableJson(whole_json(served), served, version, include_object)
         if found is not None:
@@ -122,17 +108,17 @@ def _yaml(value: Any) -> bytes:
     return yaml.safe_dump(value, allow_unicode=True, width=1_000_000).encode()
 
 
-def _whole(served: ServedResource, *, protobuf: bool) -> Representation | None:
-    if not protobuf:
-        return whole_json(served)
-    kind = None if served.custom else kind_named(served.resource.api_version, served.resource.kind)
-    return None if kind is None else BuiltInProtobuf(served, kind)
-
-
-def _clauses(accept: str) -> Iterator[_Clause]:
-    """Yields what a client accepts, the preferred first."""
+def _clauses(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields the media types that a client accepts, each with its parameters, the preferred first."""
     found = []
     for each in accept.split(",") if accept else ("*/*",):
         media, *parameters = (part.strip() for part in each.split(";"))
-        found.append(_Clause(media, dict(p.partition("=")[::2] for p in parameters)))
-    yield from sorted(found, key=lambda clause: -clause.quality)
+        found.append((media, dict(p.partition("=")[::2] for p in parameters)))
+    yield from sorted(found, key=_quality, reverse=True)
+
+
+def _quality(clause: tuple[str, dict[str, str]]) -> float:
+    try:
+        return float(clause[1].get("q", "1"))
+    except ValueError:
+        return 1

@@ -13,6 +13,7 @@ from informer.listwatch.resources import Resource
 from informer.testing.storage.name_rules import (
     annotation_causes,
     finalizer_causes,
+    finalizer_warnings,
     label_causes,
     name_causes,
     owner_causes,
@@ -25,14 +26,12 @@ from watch.errors import ApiError
 
 __all__ = [
     "Target",
+    "check_changes",
     "check_expected",
-    "check_finalizers",
     "check_identity",
     "check_kind",
     "check_metadata",
-    "check_unchanged",
     "check_version",
-    "drop_marks",
     "metadata_of",
     "set_namespace",
 ]
@@ -107,12 +106,6 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
     return metadata
 
 
-def drop_marks(metadata: dict[str, Any]) -> None:
-    """Removes what marks an object as being deleted from a new one."""
-    for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-        metadata.pop(name, None)
-
-
 def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
     """Sets the request's namespace in an object; raises ApiError 400 if the object has another one."""
     if not target.served.resource.namespaced:
@@ -124,15 +117,21 @@ def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
 
 
 def check_metadata(
-    metadata: Mapping[str, Any], served: ServedResource, more: Iterable[Cause] = (), *, with_owners: bool
-) -> None:
-    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid, or for `more` causes.
+    served: ServedResource,
+    metadata: Mapping[str, Any],
+    old: Mapping[str, Any],
+    more: Iterable[Cause],
+    *,
+    is_request: bool,
+) -> list[str]:
+    """Returns warnings about the metadata; raises ApiError 422 if a part of them is not valid, or for `more` causes.
 
     Args:
+        served: the object's resource.
         metadata: the object's metadata.
-        served: its resource.
+        old: those of the stored object; empty for a new one.
         more: what else is not valid.
-        with_owners: check the owner references too.
+        is_request: whether a client writes: methods may write malformed owner references.
     """
     resource = served.resource
     name = metadata.get("name") or ""
@@ -144,11 +143,13 @@ def check_metadata(
     causes += label_causes(metadata.get("labels") or {})
     causes += annotation_causes(metadata.get("annotations") or {})
     causes += finalizer_causes(metadata.get("finalizers") or (), custom=served.custom)
-    if with_owners:
+    if is_request and metadata.get("ownerReferences") != old.get("ownerReferences"):
         causes += owner_causes(metadata.get("ownerReferences") or ())
     causes += more
     if causes:
         raise invalid(resource.group, resource.kind, name, causes)
+    finalizers = metadata.get("finalizers") or ()
+    return finalizer_warnings(finalizers, old.get("finalizers") or ()) if served.custom else []
 
 
 def check_identity(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
@@ -190,8 +191,8 @@ def check_expected(target: Target, expected: Mapping[str, Any], stored: Mapping[
             )
 
 
-def check_unchanged(target: Target, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raises ApiError 422 if an update would change the uid, or mark the object as being deleted."""
+def check_changes(target: Target, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raises ApiError 422 if an update changes the uid, marks the object as being deleted, or adds a finalizer then."""
     names = ["uid"]
     if target.subresource != "status":
         # A new deletionTimestamp of an object that has one already is ignored.
@@ -202,6 +203,10 @@ def check_unchanged(target: Target, old: Mapping[str, Any], new: Mapping[str, An
         for name in names
         if new.get(name) not in (None, "", old.get(name))
     ]
+    added = [json.dumps(each) for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
+    if added and "deletionTimestamp" in old:
+        why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        causes.append(Cause.forbidden("metadata.finalizers", f"{why} []string{{{', '.join(added)}}}"))
     if causes:
         resource = target.served.resource
         raise invalid(resource.group, resource.kind, target.name, causes)
@@ -220,17 +225,3 @@ def check_version(target: Target, metadata: Mapping[str, Any], old: Stored | Non
     if not version and served.needs_resource_version:
         cause = Cause.bad("metadata.resourceVersion", "0", "must be specified for an update")
         raise invalid(resource.group, resource.plural, target.name, [cause])
-
-
-def check_finalizers(target: Target, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raises ApiError 422 if an update adds a finalizer to an object that is being deleted."""
-    if "deletionTimestamp" not in old:
-        return
-    added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
-    if added:
-        resource = target.served.resource
-        listed = ", ".join(json.dumps(each) for each in added)
-        message = (
-            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
-        )
-        raise invalid(resource.group, resource.kind, target.name, [Cause.forbidden("metadata.finalizers", message)])

@@ -6,6 +6,7 @@ Source: apimachinery pkg/util/managedfields/internal; https://kubernetes.io/docs
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -46,8 +47,23 @@ def with_owners(
     """
     if write.applies or (old is None and write.field_manager is None):
         return new
-    has_owners = old is None or "managedFields" in old["metadata"] or "managedFields" in new["metadata"]
-    return _updated(served, subresource, served.from_stored(dict(old or {})), new, write) if has_owners else new
+    if old is not None and "managedFields" not in old["metadata"] and "managedFields" not in new["metadata"]:
+        return new
+    live = {} if old is None else served.from_stored(dict(old))
+    metadata = dict(new["metadata"])
+    owners = _owners(live, None if subresource else metadata.pop("managedFields", None))
+    if owners or not live:
+        manager = _CALLS if write.field_manager is None else write.field_manager
+        who = _owned_write(served, subresource, manager, "Update", with_status=write.with_status)
+        # An object that is not valid is refused later, and keeps its owners until then.
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            if owners:
+                owners.updated(type_of(served), _without_entries(live), _without_entries(new), who)
+            else:
+                owners.add(_fields_of_new(served, _without_entries(new), who.resets), who)
+        if owners:
+            metadata["managedFields"] = owners.entries()
+    return {**new, "metadata": metadata}
 
 
 def applied(
@@ -88,30 +104,11 @@ def applied(
             raise
         _check_last_applied(served, before, error)
         merged, owners = attempt(force=True)
-    result = dict(live) if is_same(merged, before) else _without_nulls(merged) if not served.custom else merged
+    result = dict(live) if is_same(merged, before) else _as_stored(served, merged)
     result["metadata"] = {**(result.get("metadata") or {}), "managedFields": owners.entries()}
     if manager == _KUBECTL and (result["metadata"].get("annotations") or {}).get(_LAST_APPLIED):
         result["metadata"]["annotations"] = {**result["metadata"]["annotations"], _LAST_APPLIED: _last_applied(wanted)}
     return result
-
-
-def _updated(
-    served: ServedResource, subresource: str, live: dict[str, Any], new: dict[str, Any], write: Write
-) -> dict[str, Any]:
-    metadata = dict(new["metadata"])
-    owners = _owners(live, None if subresource else metadata.pop("managedFields", None))
-    if owners or not live:
-        manager = _CALLS if write.field_manager is None else write.field_manager
-        who = _owned_write(served, subresource, manager, "Update", with_status=write.with_status)
-        # An object that is not valid is refused later, and keeps its owners until then.
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
-            if owners:
-                owners.updated(type_of(served), _without_entries(live), _without_entries(new), who)
-            else:
-                owners.add(_fields_of_new(served, _without_entries(new), who.resets), who)
-        if owners:
-            metadata["managedFields"] = owners.entries()
-    return {**new, "metadata": metadata}
 
 
 def same_but_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -159,8 +156,8 @@ def _fields_of_new(served: ServedResource, obj: dict[str, Any], resets: FieldSet
 @functools.lru_cache(maxsize=256)
 def _known_fields(type_: FieldType, encoded: bytes, resets: FieldSet) -> FieldSet:
     # Tests and controllers create many objects that differ in their names only.
-    added = compare(type_, {"metadata": {}}, decode_object_json(encoded)).added
-    return frozenset(outside(added, resets) - WITHOUT_OWNER)
+    found = compare(type_, {"metadata": {}}, decode_object_json(encoded))
+    return frozenset(outside(found.modified | found.added, resets) - WITHOUT_OWNER)
 
 
 def _without_entries(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +168,10 @@ def _without_entries(obj: Mapping[str, Any]) -> dict[str, Any]:
         if key != "managedFields" and value not in (None, [], {})
     }
     return {**obj, "metadata": metadata}
+
+
+def _as_stored(served: ServedResource, merged: dict[str, Any]) -> dict[str, Any]:
+    return merged if served.custom else _without_nulls(merged)  # fields of Go's types have no null
 
 
 def _without_nulls(value: Any) -> Any:
@@ -193,8 +194,6 @@ def _check_last_applied(served: ServedResource, live: dict[str, Any], error: Con
     """Raises the conflicts with fields that still are as `kubectl apply` on the client's side has set them."""
     try:
         last = msgspec.json.decode(live["metadata"]["annotations"][_LAST_APPLIED])
-        if last["apiVersion"] != served.resource.api_version:
-            raise error
         unchanged = field_set(type_of(served), last).difference(*compare(type_of(served), last, live))
     except (KeyError, TypeError, ValueError):
         raise error from None
@@ -203,8 +202,7 @@ def _check_last_applied(served: ServedResource, live: dict[str, Any], error: Con
         raise ConflictsError(left)
 
 
-def _last_applied(wanted: Mapping[str, Any]) -> str:
-    metadata = wanted.get("metadata") or {}
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _LAST_APPLIED}
-    metadata = {**metadata, "annotations": annotations} if "annotations" in metadata else metadata
-    return msgspec.json.encode({**wanted, "metadata": metadata}, order="sorted").decode() + "\n"
+def _last_applied(wanted: dict[str, Any]) -> str:
+    wanted = copy.deepcopy(wanted)
+    ((wanted.get("metadata") or {}).get("annotations") or {}).pop(_LAST_APPLIED, None)
+    return msgspec.json.encode(wanted, order="sorted").decode() + "\n"

@@ -18,6 +18,7 @@ import msgspec
 
 from informer.testing.storage.field_types import FieldType
 from informer.testing.storage.json_values import DEEP
+from informer.testing.storage.statuses import shown
 
 __all__ = ["DirectiveError", "PatchError", "json_patch", "merge_patch", "strategic_merge"]
 
@@ -86,15 +87,21 @@ def strategic_merge(type_: FieldType, document: Any, patch: Any) -> Any:
         case "delete":
             return {}
         case unknown if unknown != "merge":
-            raise DirectiveError(f"unknown patch type: {unknown} in map: {_shown(patch)}")
-    old = document if isinstance(document, Mapping) else {}
+            raise DirectiveError(f"unknown patch type: {unknown} in map: {shown(patch)}")
+    return _merge_fields(type_, document if isinstance(document, Mapping) else {}, patch)
+
+
+def _merge_fields(type_: FieldType, old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     merged = {key: value for key, value in old.items() if key in patch.get(_RETAIN, old)}
     for key, value in patch.items():
         if key.startswith(_DELETE_PRIMITIVES):
             name = key.removeprefix(_DELETE_PRIMITIVES)
             merged[name] = [item for item in merged.get(name) or () if item not in value]
+        elif value is None or _directive(value) == "delete":
+            merged.pop(key, None)
         elif not key.startswith("$"):
-            _merge_field(type_.below(f"f:{key}"), merged, key, value)
+            change, below = _merge_list if isinstance(value, list) else strategic_merge, type_.below(f"f:{key}")
+            merged[key] = change(below, merged.get(key), value)
     for key, order in patch.items():
         name = key.removeprefix(_ORDER)
         if name != key and isinstance(merged.get(name), list):
@@ -103,29 +110,21 @@ def strategic_merge(type_: FieldType, document: Any, patch: Any) -> Any:
     return merged
 
 
-def _merge_field(type_: FieldType, merged: dict[str, Any], key: str, value: Any) -> None:
-    if value is None or (isinstance(value, Mapping) and value.get(_DIRECTIVE) == "delete"):
-        merged.pop(key, None)
-    elif isinstance(value, list):
-        merged[key] = _merge_list(type_, merged.get(key) or [], value)
-    else:
-        merged[key] = strategic_merge(type_, merged.get(key), value)
-
-
-def _merge_list(type_: FieldType, old: list[Any], patch: list[Any]) -> list[Any]:
+def _merge_list(type_: FieldType, document: Any, patch: list[Any]) -> list[Any]:
     kept = [item for item in patch if _directive(item) != "replace"]
     merge_key = type_.merge_key
     if merge_key is None or len(kept) < len(patch):
         return copy.deepcopy(kept)
+    old = document or []
     result = list(old)
     for item in patch:
-        if not merge_key:
+        if not merge_key or not isinstance(item, Mapping):
             if item not in result:
                 result.append(item)
             continue
-        if not isinstance(item, Mapping) or merge_key not in item:
-            raise DirectiveError(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
-        at = next((i for i, have in enumerate(result) if have.get(merge_key) == item[merge_key]), len(result))
+        if merge_key not in item:
+            raise DirectiveError(f"map: {shown(item)} does not contain declared merge key: {merge_key}")
+        at = next((i for i, have in enumerate(result) if _identity(have, merge_key) == item[merge_key]), len(result))
         same = result[at : at + 1]
         merged = strategic_merge(type_.item(), same[0] if same else {}, item)
         result[at : at + 1] = [] if _directive(item) == "delete" else [merged]
@@ -136,16 +135,18 @@ def _directive(item: Any) -> Any:
     return item.get(_DIRECTIVE) if isinstance(item, Mapping) else None
 
 
+def _identity(item: Any, merge_key: str | None) -> Any:
+    return item.get(merge_key) if merge_key and isinstance(item, Mapping) else item
+
+
 def _in_order(items: list[Any], order: list[Any], old: list[Any], merge_key: str | None) -> list[Any]:
     """Returns items in the order of `order`; others stand before the first of these that they preceded in `old`."""
 
-    def identity(item: Any) -> Any:
-        return item.get(merge_key) if merge_key and isinstance(item, Mapping) else item
-
     def place(item: Any, wanted: list[Any]) -> int:
-        return wanted.index(identity(item)) if identity(item) in wanted else -1
+        named = _identity(item, merge_key)
+        return wanted.index(named) if named in wanted else -1
 
-    first, before = [identity(item) for item in order], [identity(item) for item in old]
+    first, before = ([_identity(item, merge_key) for item in items] for items in (order, old))
     named = sorted((item for item in items if place(item, first) >= 0), key=lambda item: place(item, first))
     others = [item for item in items if place(item, first) < 0]
     result = []
@@ -153,13 +154,6 @@ def _in_order(items: list[Any], order: list[Any], old: list[Any], merge_key: str
         is_before = 0 <= place(others[0], before) < place(named[0], before)
         result.append((others if is_before else named).pop(0))
     return result + named + others
-
-
-def _shown(value: Any) -> str:
-    """Returns a value as Go prints it."""
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{key}:{_shown(value[key])}' for key in sorted(value))}]"
-    return f"[{' '.join(map(_shown, value))}]" if isinstance(value, list) else str(value)
 
 
 def _refuse_deep(document: Any, patch: Any) -> None:

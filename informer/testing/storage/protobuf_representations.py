@@ -5,7 +5,7 @@ Source: apimachinery pkg/runtime/serializer/protobuf and pkg/apis/meta/v1, Watch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,12 +26,33 @@ from informer.testing.storage.representation import PARTIAL, Representation, par
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Stored
 
-__all__ = ["PROTOBUF", "BuiltInProtobuf", "PartialProtobuf", "encode_document"]
+__all__ = ["PROTOBUF", "encode_document", "partial_protobuf", "whole_protobuf"]
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 # Every client that watches gets the same change, so a few messages are kept. Long ones are not.
 _KEPT_MESSAGES = 2048
 _KEPT_BYTES = 16 * 1024
+
+
+def whole_protobuf(served: ServedResource) -> Representation | None:
+    """Returns what writes whole objects of a built-in kind. Fields that the kind does not have are left out."""
+    kind = None if served.custom else kind_named(served.resource.api_version, served.resource.kind)
+    if kind is None:
+        return None
+
+    def content(stored: Stored) -> bytes:
+        return msgspec.json.encode(served.from_stored(stored.to_dict())) if served.is_view else stored.body
+
+    return _Protobuf(kind, served.list_kind, content)
+
+
+def partial_protobuf(version: str) -> Representation:
+    """Returns what writes the metadata of objects, of custom resources too; `version` is that of meta.k8s.io, such as "v1"."""
+
+    def content(stored: Stored) -> bytes:
+        return b'{"metadata":%s}' % bytes(parts_of(stored.body)["metadata"])
+
+    return _Protobuf(metadata_kind(f"meta.k8s.io/{version}", PARTIAL[0]), PARTIAL[1], content)
 
 
 class _Protobuf(Representation):
@@ -40,22 +61,25 @@ class _Protobuf(Representation):
     Args:
         kind: what the objects are written as.
         list_kind: the kind of a list of them.
+        content: returns the JSON of what is written of an object.
     """
 
     media_type = PROTOBUF
     stream_media_type = f"{PROTOBUF};stream=watch"
 
-    def __init__(self, kind: Kind, list_kind: str) -> None:
+    def __init__(self, kind: Kind, list_kind: str, content: Callable[[Stored], bytes]) -> None:
         super().__init__(kind.kind, kind.api_version, list_kind)
         self._name = kind.message
+        self._content = content
 
     def _message(self, stored: Stored) -> bytes:
-        """The message of an object, without the envelope."""
-        raise NotImplementedError
+        """Returns the message of an object, without the envelope."""
+        body = self._content(self.wanted(stored))
+        return (_kept_message if len(body) <= _KEPT_BYTES else _encode)(body, self._name)
 
     @override
     def single(self, stored: Stored) -> bytes:
-        return encode_envelope(self.api_version, self.kind, self._message(self.wanted(stored)))
+        return encode_envelope(self.api_version, self.kind, self._message(stored))
 
     @override
     def document(self, obj: Mapping[str, Any]) -> bytes:
@@ -63,7 +87,9 @@ class _Protobuf(Representation):
 
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
-        message = encode_list(metadata, [self._message(self.wanted(stored)) for stored in objects])
+        if self.kind == PARTIAL[0]:
+            metadata = partial_list_metadata(metadata)
+        message = encode_list(metadata, [self._message(stored) for stored in objects])
         return [encode_envelope(self.api_version, self.list_kind, message)]
 
     @override
@@ -80,40 +106,6 @@ class _Protobuf(Representation):
         return len(data).to_bytes(4, "big") + data
 
 
-class BuiltInProtobuf(_Protobuf):
-    """Writes whole objects of a built-in kind in protobuf. Fields that the kind does not have are left out.
-
-    Args:
-        served: the resource.
-        kind: its kind.
-    """
-
-    def __init__(self, served: ServedResource, kind: Kind) -> None:
-        super().__init__(kind, served.list_kind)
-        self._served = served
-
-    @override
-    def _message(self, stored: Stored) -> bytes:
-        if self._served.is_view:
-            return encode_message(self._served.from_stored(stored.to_dict()), self._name)
-        return _message_of(stored.body, self._name)
-
-
-class PartialProtobuf(_Protobuf):
-    """Writes the metadata of objects in protobuf, of custom resources too; `version` is that of meta.k8s.io, such as "v1"."""
-
-    def __init__(self, version: str) -> None:
-        super().__init__(metadata_kind(f"meta.k8s.io/{version}", PARTIAL[0]), PARTIAL[1])
-
-    @override
-    def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
-        return super().list(partial_list_metadata(metadata), objects)
-
-    @override
-    def _message(self, stored: Stored) -> bytes:
-        return _message_of(b'{"metadata":%s}' % bytes(parts_of(stored.body)["metadata"]), self._name)
-
-
 def encode_document(obj: Mapping[str, Any]) -> bytes:
     """Returns a Status, or an object of a built-in kind, in its envelope. Of any other kind only the metadata are written."""
     api_version, name = str(obj.get("apiVersion", "")), str(obj.get("kind", ""))
@@ -121,10 +113,6 @@ def encode_document(obj: Mapping[str, Any]) -> bytes:
         return encode_envelope(api_version, name, encode_status(obj))
     kind = kind_named(api_version, name)
     return encode_envelope(api_version, name, encode_message(obj, PARTIAL_METADATA if kind is None else kind.message))
-
-
-def _message_of(body: bytes, message: str) -> bytes:
-    return (_kept_message if len(body) <= _KEPT_BYTES else _encode)(body, message)
 
 
 def _encode(body: bytes, message: str) -> bytes:

@@ -22,18 +22,16 @@ from informer.testing.storage.field_validation import check_schema, check_types,
 from informer.testing.storage.kinds.built_in_kinds import BuiltInKinds, check_size
 from informer.testing.storage.kinds.initial_objects import initial_objects
 from informer.testing.storage.kinds.new_objects import unprotected
-from informer.testing.storage.name_rules import finalizer_warnings
+from informer.testing.storage.name_rules import generated_name
 from informer.testing.storage.namespaces import Namespaces
 from informer.testing.storage.object_checks import (
     Target,
+    check_changes,
     check_expected,
-    check_finalizers,
     check_identity,
     check_kind,
     check_metadata,
-    check_unchanged,
     check_version,
-    drop_marks,
     metadata_of,
     set_namespace,
 )
@@ -41,7 +39,7 @@ from informer.testing.storage.ownership import same_but_times, with_owners
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.statuses import already_exists, denied, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
-from informer.testing.storage.system_fields import changed_object, generate_name, key_of, new_object, now
+from informer.testing.storage.system_fields import changed_object, key_of, new_object, now
 from informer.testing.storage.write import Admission, Review, Write
 from watch.errors import ApiError
 
@@ -124,7 +122,8 @@ class Registry:
         keep_known_fields(served, obj, None, write)
         check_types(served, obj, None, write)
         set_namespace(target, metadata)
-        drop_marks(metadata)
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+            metadata.pop(name, None)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
@@ -243,11 +242,12 @@ class Registry:
     def _new_locked(self, target: Target, obj: dict[str, Any], write: Write) -> dict[str, Any]:
         """Returns a new object as it is stored."""
         served = target.served
-        generate_name(self.bucket_locked(served), obj["metadata"])
+        metadata = obj["metadata"]
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = generated_name(metadata["generateName"])
         review = Review(target, "CREATE", obj, None, write)
-        check_metadata(obj["metadata"], served, self._kinds.causes(review), with_owners=write.field_manager is not None)
-        if served.custom:
-            write.warnings.extend(finalizer_warnings(obj["metadata"].get("finalizers") or ()))
+        causes, is_request = self._kinds.causes(review), write.field_manager is not None
+        write.warnings.extend(check_metadata(served, metadata, {}, causes, is_request=is_request))
         created = new_object(served, obj, with_status=write.with_status)
         self._kinds.complete(review._replace(obj=created))
         return created
@@ -269,13 +269,9 @@ class Registry:
         metadata = new["metadata"]
         check_version(target, metadata, old)
         causes = self._kinds.causes(review._replace(obj=new))
-        changes_owners = metadata.get("ownerReferences") != before["metadata"].get("ownerReferences")
-        check_metadata(metadata, served, causes, with_owners=changes_owners and write.field_manager is not None)
-        check_unchanged(target, before["metadata"], metadata)
-        check_finalizers(target, before["metadata"], metadata)
-        if served.custom:
-            old_finalizers = before["metadata"].get("finalizers") or ()
-            write.warnings.extend(finalizer_warnings(metadata.get("finalizers") or (), old_finalizers))
+        is_request = write.field_manager is not None
+        write.warnings.extend(check_metadata(served, metadata, before["metadata"], causes, is_request=is_request))
+        check_changes(target, before["metadata"], metadata)
         after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
         self._kinds.complete(review._replace(obj=after))
         if served.resource.kind == _DEFINITION and not target.subresource:

@@ -141,13 +141,11 @@ class JsonRepresentation(Representation):
         return b'{"kind":"%s","apiVersion":"%s",' % (kind.encode(), self.api_version.encode())
 
 
-class _WholeJson(JsonRepresentation):
+class _BuiltInJson(JsonRepresentation):
     def __init__(self, served: ServedResource) -> None:
         super().__init__(served.resource.kind, served.resource.api_version, served.list_kind)
         self._served = served
 
-
-class _BuiltInJson(_WholeJson):
     @override
     def single(self, stored: Stored) -> bytes:
         return self._head(self.kind) + self._body(stored)[1:]
@@ -163,7 +161,7 @@ class _BuiltInJson(_WholeJson):
         return _encode(self._served.from_stored(stored.to_dict())) if self._served.is_view else stored.body
 
 
-class _CustomJson(_WholeJson):
+class _CustomJson(_BuiltInJson):
     @override
     def single(self, stored: Stored) -> bytes:
         stored, form = self.wanted(stored), self._served.own_form

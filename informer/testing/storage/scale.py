@@ -26,12 +26,11 @@ _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 def scale_of(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the Scale of an object."""
-    paths = {**_PATHS, **served.scale_paths}
-    status: dict[str, Any] = {"replicas": value_at(obj, paths["statusReplicasPath"].strip(".")) or 0}
+    status: dict[str, Any] = {"replicas": value_at(obj, _path(served, "statusReplicasPath")) or 0}
     selector = _selector(served, obj)
     if selector:
         status["selector"] = selector
-    replicas = value_at(obj, paths["specReplicasPath"].strip("."))
+    replicas = value_at(obj, _path(served, "specReplicasPath"))
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -52,7 +51,7 @@ def with_scale(served: ServedResource, obj: dict[str, Any], scale: Mapping[str, 
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
         cause = Cause.bad("spec.replicas", str(replicas), "must be greater than or equal to 0")
         raise invalid("autoscaling", "Scale", obj["metadata"]["name"], [cause])
-    *parents, last = _replicas_path(served).strip(".").split(".")
+    *parents, last = _path(served, "specReplicasPath").split(".")
     at = obj
     for parent in parents:
         at = at.setdefault(parent, {})
@@ -86,15 +85,14 @@ def scaled(
     return applied(served, "scale", obj, with_scale(served, replicas, new), write)
 
 
-def _replicas_path(served: ServedResource) -> str:
-    return {**_PATHS, **served.scale_paths}["specReplicasPath"]
+def _path(served: ServedResource, name: str) -> str:
+    return {**_PATHS, **served.scale_paths}.get(name, "").strip(".")
 
 
 def _selector(served: ServedResource, obj: Mapping[str, Any]) -> str:
     if served.custom:
-        path = served.scale_paths.get("labelSelectorPath")
-        return str(value_at(obj, path.strip(".")) or "") if path else ""
+        path = _path(served, "labelSelectorPath")
+        return str(value_at(obj, path) or "") if path else ""
     selector = value_at(obj, "spec.selector") or {}
-    if "matchLabels" in selector or "matchExpressions" in selector:
-        return selector_text(selector)
-    return selector_text({"matchLabels": selector})
+    is_whole = "matchLabels" in selector or "matchExpressions" in selector
+    return selector_text(selector if is_whole else {"matchLabels": selector})

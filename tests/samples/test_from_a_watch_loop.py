@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kubernetes import client
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
@@ -20,11 +18,7 @@ PAGE = "docs/from-a-watch-loop.md"
 def defined_by(block: str, server: EmbeddedAPIServer) -> dict[str, Any]:
     """Runs the page's code block that contains a text, with clients for a server; returns its names."""
     names: dict[str, Any] = {
-        "client": SimpleNamespace(
-            ApiClient=server.api_client,
-            CoreV1Api=lambda: client.CoreV1Api(server.api_client()),
-            ApiException=client.ApiException,
-        ),
+        "api_client": server.api_client(),
         "ListWatch": ListWatch,
         "SharedInformer": SharedInformer,
     }

@@ -75,6 +75,12 @@ PODS = [
     pod(hostAliases=[{"ip": "x"}]),
     pod(terminationGracePeriodSeconds=-1, activeDeadlineSeconds=0),
     pod(nodeSelector={"a b": "c"}, serviceAccountName="A B", nodeName="A B"),
+    container(livenessProbe={"httpGet": {"port": 1}, "exec": {"command": ["x"]}, "tcpSocket": {"port": 1}}),
+    container(livenessProbe={"httpGet": {"port": 1}, "successThreshold": 2}),
+    container(lifecycle={"preStop": {}}),
+    pod(tolerations=[{"operator": "Exists", "value": "x"}]),
+    pod(tolerations=[{"key": "a", "operator": "Equal", "effect": "NoSchedule", "tolerationSeconds": 3}]),
+    pod(hostname="A_b", subdomain="A_b"),
 ]
 WORKLOADS = [
     {},
@@ -85,6 +91,10 @@ WORKLOADS = [
     spec(selector=SELECTOR, template=_NEVER),
     spec(selector=SELECTOR, template=_NO_NAMES),
 ]
+_OWNERS = [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": name, "controller": True} for name in "ab"]
+_EVENTS = f"{CORE}events"
+_POLICIES = f"{NETWORKING}networkpolicies"
+_HOOKED = {"metadata": {"labels": {"app": "web", "x": "a b"}, "annotations": {"a b": ""}}, "spec": TEMPLATE["spec"]}
 _WRONG_SELECTORS = [
     {"matchExpressions": [{"key": "app", "operator": "In"}]},
     {"matchExpressions": [{"key": "app", "operator": "X"}]},
@@ -165,6 +175,39 @@ REFUSED = [
     ("/apis/storage.k8s.io/v1/storageclasses", {}),
     ("/apis/storage.k8s.io/v1/storageclasses", {"provisioner": "a", "reclaimPolicy": "X", "volumeBindingMode": "Y"}),
     (f"{APPS}controllerrevisions", {}),
+    (f"{APPS}deployments", spec(selector=SELECTOR, template=_HOOKED)),
+    (f"{APPS}statefulsets", spec(**WORKLOAD, serviceName="A_b")),
+    (f"{APPS}statefulsets", spec(**WORKLOAD, podManagementPolicy="X")),
+    (f"{APPS}statefulsets", spec(**WORKLOAD, updateStrategy={"rollingUpdate": {"partition": -1}})),
+    (f"{APPS}statefulsets", spec(**WORKLOAD, volumeClaimTemplates=[{"metadata": {"name": "x"}}])),
+    (f"{BATCH}jobs", spec(template=JOB_TEMPLATE, podReplacementPolicy="X")),
+    (
+        f"{BATCH}cronjobs",
+        {
+            "metadata": {"name": "x" * 53},
+            **spec(schedule="@daily", jobTemplate=spec(template=JOB_TEMPLATE)),
+        },
+    ),
+    (f"{BATCH}cronjobs", spec(schedule="@daily", startingDeadlineSeconds=-1, jobTemplate=spec(template=JOB_TEMPLATE))),
+    (_SERVICE, spec(type="NodePort", ports=[{"port": 1}], clusterIP="None")),
+    (_SERVICE, spec(ports=[{"port": 1}], externalTrafficPolicy="Local")),
+    (_SERVICE, spec(ports=[{"port": 1}], externalIPs=["x"])),
+    (f"{CORE}persistentvolumeclaims", spec(**CLAIM, volumeMode="X")),
+    ("/api/v1/persistentvolumes", spec(capacity={"storage": "1"}, persistentVolumeReclaimPolicy="X")),
+    ("/api/v1/persistentvolumes", spec(capacity={"storage": "1"}, csi={"driver": "a"})),
+    (f"{CORE}endpoints", {"metadata": {"name": "x", "ownerReferences": _OWNERS}}),
+    (_EVENTS, {"involvedObject": {"kind": "Node", "name": "n"}}),
+    (_EVENTS, {"involvedObject": {"kind": "Pod", "name": "n", "namespace": "other"}}),
+    (f"{NETWORKING}ingresses", spec(rules=[{"host": "1.2.3.4"}], ingressClassName="A_b")),
+    (f"{NETWORKING}ingresses", _ingress(path="/", pathType="Prefix", backend={})),
+    (_POLICIES, spec(podSelector={"matchLabels": {"a b": "c"}})),
+    (_POLICIES, spec(ingress=[{"from": [{}], "ports": [{"protocol": "X", "port": 70000}]}])),
+    (_POLICIES, spec(egress=[{"to": [{"ipBlock": {"cidr": "x"}}, {"ipBlock": {"cidr": "10.0.0.1"}}]}])),
+    (SCALING, spec(maxReplicas=1, scaleTargetRef=TARGET, metrics=[{"type": "X"}, {"type": "Resource"}])),
+    (_BUDGETS, spec(minAvailable=1, unhealthyPodEvictionPolicy="X")),
+    (f"{RBAC}namespaces/{{ns}}/roles", {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]}),
+    (f"{RBAC}clusterroles", {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["pods"]}]}),
+    (f"{RBAC}clusterroles", {"aggregationRule": {}}),
 ]
 
 
@@ -176,7 +219,25 @@ OTHER_CAUSES = [
     (f"{CORE}pods", container(ports=[{"containerPort": 70000, "protocol": "X", "name": "Toolongtobeaname1"}])),
     (_SERVICE, spec(ports=[{"port": 1}], clusterIP="x")),
     (_SERVICE, spec(ports=[{"port": 1, "targetPort": "A_B"}])),
+    (f"{CORE}pods", container(volumeMounts=[{"name": "v", "mountPath": "/x", "subPath": "../x"}])),
+    (f"{CORE}pods", container(volumeMounts=[{"name": "v", "mountPath": "/x", "subPath": "/x"}])),
+    (f"{APPS}deployments", spec(**WORKLOAD, strategy={"type": "X"})),
+    *(
+        (f"{APPS}{kind}", spec(**WORKLOAD, updateStrategy={"type": "Recreate"}))
+        for kind in ("daemonsets", "statefulsets")
+    ),
+    (f"{BATCH}jobs", {"metadata": {"name": "x" * 64}, **spec(template=JOB_TEMPLATE)}),
+    (_SERVICE, spec(ports=[{"port": 1, "name": "a"}, {"port": 1, "name": "b"}])),
+    (_SERVICE, spec(type="LoadBalancer", ports=[{"port": 1}], loadBalancerSourceRanges=["x"])),
+    ("/api/v1/persistentvolumes", {}),
+    (f"{NETWORKING}ingresses", spec(rules=[{"host": "*"}])),
+    (f"{CORE}pods", container(volumeMounts=[{"name": name, "mountPath": "/x"} for name in "ab"])),
+    *((f"{BATCH}jobs", spec(template=JOB_TEMPLATE, selector=SELECTOR, manualSelector=each)) for each in (False, True)),
     (f"{NETWORKING}ingresses", {}),
+    (f"{CORE}endpoints", {"subsets": [{"addresses": [{"ip": "x"}]}]}),
+    ("/api/v1/nodes", spec(taints=[{"key": "a", "effect": "X"}])),
+    ("/api/v1/nodes", spec(taints=[{"effect": "NoSchedule"}])),
+    (_BUDGETS, spec(minAvailable=1, maxUnavailable=1)),
     (f"{NETWORKING}ingresses", _ingress(path="/", pathType="X", backend={"service": {"name": "", "port": {}}})),
     (f"{NETWORKING}ingresses", spec(defaultBackend={"service": {"name": "s", "port": {"number": 1, "name": "x"}}})),
 ]
@@ -196,6 +257,23 @@ def test_objects_that_are_refused_with_other_causes(shared_servers, path, obj):
     """The embedded server names a field in another way, or fewer causes."""
     body = {"metadata": {"name": "x"}, **obj}
     assert shared_servers.ask("POST", path, body, query={"dryRun": "All"}, only=("reason",)).status == 422
+
+
+def test_hosts_with_a_wildcard(shared_servers):
+    """A rule of an Ingress may be for all names below a domain."""
+    body = {"metadata": {"name": "wild"}, **spec(rules=[{"host": "*.example.com"}])}
+    assert shared_servers.ask("POST", f"{NETWORKING}ingresses", body).status == 201
+
+
+def test_times_of_leases(shared_servers):
+    """The times of a Lease have six digits behind the point."""
+    for time, status in (
+        ("2030-01-01T00:00:00.000000Z", 201),
+        ("2030-01-01T00:00:00Z", 400),
+        ("2030-01-01T00:00:00.1Z", 400),
+    ):
+        body = {"metadata": {"name": "timed"}, **spec(renewTime=time)}
+        assert shared_servers.ask("POST", _LEASES, body, any_message=True, only=("reason",)).status == status
 
 
 def test_metadata_and_spec_are_refused_together(shared_servers):
@@ -263,6 +341,11 @@ CHANGES = {
         {"addressType": "IPv4", "endpoints": [{"addresses": ["1.1.1.1"]}]},
         [({"addressType": "FQDN"}, 422)],
     ),
+    "controller-revision": (
+        f"{APPS}controllerrevisions",
+        {"revision": 1, "data": {"a": 1}},
+        [({"data": {"a": 2}}, 422)],
+    ),
     "service": (f"{CORE}services", spec(ports=[{"port": 1}]), [(spec(clusterIP="10.0.0.99", clusterIPs=None), 422)]),
 }
 
@@ -293,6 +376,28 @@ def test_change_of_a_claim(shared_servers):
         assert answer.status == status
 
 
+def test_change_of_an_ingress_class(shared_servers):
+    """The controller of an IngressClass is immutable."""
+    path = "/apis/networking.k8s.io/v1/ingressclasses"
+    shared_servers.ask("POST", path, {"metadata": {"name": "{ns}"}, **spec(controller="a.b/c")})
+    changed = spec(controller="d.e/f")
+    assert shared_servers.ask("PATCH", f"{path}/{{ns}}", changed, media=MERGE).status == 422
+
+
+def test_null_in_a_map_of_strings(shared_servers):
+    """A null in a map of strings is stored as an empty string."""
+    body = {"metadata": {"name": "with-null"}, "data": {"a": None, "b": "c"}}
+    assert shared_servers.ask("POST", f"{CORE}configmaps", body).body["data"] == {"a": "", "b": "c"}
+
+
+def test_scale_of_another_kind(shared_servers):
+    """A Deployment is not taken for its Scale."""
+    path = f"{APPS}deployments"
+    shared_servers.ask("POST", path, {"metadata": {"name": "big"}, **spec(**WORKLOAD)}, only=())
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "big"}, **spec(replicas=2)}
+    assert shared_servers.ask("PUT", f"{path}/big/scale", body, any_message=True).status == 400
+
+
 def test_taken_ports_and_addresses(shared_servers):
     """A node port or an address that a service wants is refused if it is taken or out of range."""
     shared_servers.ask("POST", _SERVICE, {"metadata": {"name": "taken"}, **spec(type="NodePort", ports=[{"port": 1}])})
@@ -309,6 +414,8 @@ def test_taken_ports_and_addresses(shared_servers):
     )
     far = {"metadata": {"name": "b"}, **spec(ports=[{"port": 1}], clusterIP="10.9.9.9999")}
     assert shared_servers.ask("POST", _SERVICE, far, only=("reason",)).status == 422
+    far = {"metadata": {"name": "b"}, **spec(type="NodePort", ports=[{"port": 1, "nodePort": 80}])}
+    assert shared_servers.ask("POST", _SERVICE, far).status == 422
 
 
 SIZES = {

@@ -93,16 +93,16 @@ def name_causes(field: str, shown: str, name: str, kind: str, group: str = "") -
     return [] if message is None else [Cause.bad(field, json.dumps(shown), message)]
 
 
-def label_causes(labels: Mapping[str, str]) -> list[Cause]:
+def label_causes(labels: Mapping[str, str], field: str = "metadata.labels") -> list[Cause]:
     """Returns why labels are not valid; empty if they are."""
     found = (each for key, value in labels.items() for each in ((key, key_error(key)), (value, _value_error(value))))
-    return _causes("metadata.labels", found)
+    return _causes(field, found)
 
 
-def annotation_causes(keys: Iterable[str]) -> list[Cause]:
+def annotation_causes(keys: Iterable[str], field: str = "metadata.annotations") -> list[Cause]:
     """Returns why keys of annotations are not valid; empty if they are."""
     # Unlike a label's key, an annotation's may have capital letters in its prefix.
-    return _causes("metadata.annotations", ((key, key_error(key.lower())) for key in keys))
+    return _causes(field, ((key, key_error(key.lower())) for key in keys))
 
 
 def finalizer_warnings(finalizers: Sequence[str], old: Sequence[str] = ()) -> list[str]:
@@ -118,6 +118,11 @@ def owner_causes(references: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
         for name in ("apiVersion", "kind", "name", "uid"):
             if not reference.get(name):
                 yield Cause.required(f"metadata.ownerReferences[{i}].{name}", "must not be empty")
+    managers = [f"{each.get('kind')}/{each.get('name')}" for each in references if each.get("controller")]
+    if len(managers) > 1:
+        found = f'Found "true" in references for {managers[0]} and {managers[1]}'
+        message = f"Only one reference can have Controller set to true. {found}"
+        yield Cause.bad("metadata.ownerReferences", json.dumps(references, separators=(",", ":")), message)
 
 
 def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:

@@ -11,7 +11,7 @@ from typing import Any
 from informer.listwatch.resources import Resource
 from informer.testing.storage.ownership import applied
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, invalid
+from informer.testing.storage.statuses import Cause, invalid, unreadable
 from informer.testing.storage.write import Write
 from informer.testing.tables.cells import selector_text, value_at
 
@@ -44,8 +44,10 @@ def with_scale(served: ServedResource, obj: dict[str, Any], scale: Mapping[str, 
     """Returns the object with the number of replicas that a Scale wants.
 
     Raises:
-        ApiError: 422, `spec.replicas` is not an integer of at least 0.
+        ApiError: 400, it is another kind of object; 422, `spec.replicas` is not an integer of at least 0.
     """
+    if scale.get("kind") not in ("Scale", "", None):
+        raise unreadable(served.resource, "it is not a Scale")
     spec = scale.get("spec")
     replicas = spec.get("replicas", 0) if isinstance(spec, Mapping) else 0
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:

@@ -30,6 +30,7 @@ _PERCENT_ERROR = (
     "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
 )
 _IP_ERROR = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_CIDR_ERROR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 _PORT_NAME_ERROR = "must have at most 15 characters of a-z, 0-9 and hyphens (-), and at least one letter (a-z)"
 
 
@@ -104,6 +105,20 @@ def _ip_address(value: Any, path: str) -> list[Cause]:
     return []
 
 
+def _cidr(value: Any, path: str) -> list[Cause]:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return _bad(path, value or "", _CIDR_ERROR)
+    return [] if "/" in value else _bad(path, value, _CIDR_ERROR)
+
+
+def _local_path_error(text: str) -> str | None:
+    if text.startswith("/"):
+        return "must be a relative path"
+    return "must not contain '..'" if ".." in text.split("/") else None
+
+
 def _percent(value: Any, path: str) -> list[Cause]:
     if not isinstance(value, str):
         return _at_least(value, path, 0)
@@ -128,12 +143,15 @@ def _keys_match(value: Any, path: str, pattern: str, message: str) -> list[Cause
 FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "at_least": _at_least,
     "between": _between,
+    "cidr": _cidr,
+    "equal": lambda value, path, wanted: [] if value == wanted else _bad(path, value, f"must be {wanted}"),
     "finalizer": _of_text(finalizer_error),
     "ip_address": _ip_address,
     "keys_match": _keys_match,
     "kind": _of_text(kind_error),
     "label": _of_text(label_error),
     "label_keys": label_keys,
+    "local_path": _of_text(_local_path_error),
     "matches": _matches,
     "name_1035": _of_text(name_1035_error),
     "one_of": _one_of,
@@ -145,6 +163,7 @@ FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "required": required,
     "schedule": _of_text(_schedule_error),
     "subdomain": _of_text(subdomain_error),
+    "wildcard_subdomain": _of_text(lambda text: subdomain_error(text.removeprefix("*."))),
 }
 """Checks by the names by which the table calls them."""
 

@@ -27,6 +27,8 @@ _FIELDS = {
     "endpointslices.discovery.k8s.io": ("addressType",),
     "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),
     "secrets": ("type",),
+    "ingressclasses.networking.k8s.io": ("spec.controller",),
+    "controllerrevisions.apps": ("data",),
 }
 _FROZEN = "field is immutable when `immutable` is set"
 _ONLY_IMAGES = (

@@ -17,12 +17,14 @@ from informer.testing.storage.kinds.checks import (
 )
 from informer.testing.storage.kinds.quantities import value_of
 from informer.testing.storage.kinds.tables import causes_by, rules_in
+from informer.testing.storage.name_rules import annotation_causes, label_causes
 from informer.testing.storage.statuses import Cause, shown
 
 __all__ = ["causes_of"]
 
 _Object = Mapping[str, Any]
 _MOST_BYTES = 1 << 20
+_METRICS = ("ContainerResource", "External", "Object", "Pods", "Resource")
 _NEEDED = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/dockercfg": (".dockercfg",),
@@ -57,6 +59,23 @@ def _some_of(obj: _Object, path: str, *names: str) -> list[Cause]:
     *fields, message = names
     is_set = any(obj.get(name) not in (None, "", 0, []) for name in fields)
     return [] if is_set else [Cause.required(path[:-1], message)]
+
+
+def _any_of(obj: _Object, path: str, *names: str) -> list[Cause]:
+    """Like `_some_of`; the object itself is not valid."""
+    return [Cause.bad(path[:-1], '""', names[-1])] if _some_of(obj, path, *names) else []
+
+
+def _single(obj: _Object, path: str, *names: str) -> list[Cause]:
+    """An object has more than one of some fields; the last argument says what they are."""
+    *fields, what = names
+    given = [name for name in fields if obj.get(name) is not None]
+    return [Cause.forbidden(path + name, f"may not specify more than 1 {what}") for name in given[1:]]
+
+
+def _types(strategy: _Object, path: str, *supported: str) -> list[Cause]:
+    given = str(strategy.get("type") or "")
+    return [] if given in supported else [Cause.unsupported(path[:-1], given, supported)]
 
 
 def _not_both(obj: _Object, path: str, name: str, other: str) -> list[Cause]:
@@ -95,6 +114,63 @@ def _mounts(spec: _Object, path: str) -> list[Cause]:
         for k, mount in enumerate(container.get("volumeMounts") or ())
         if mount.get("name") not in known
     ]
+
+
+def _toleration(toleration: _Object, path: str) -> list[Cause]:
+    if toleration.get("operator") == "Exists" and toleration.get("value"):
+        message = "value must be empty when `operator` is 'Exists'"
+        return [Cause.bad(f"{path}operator", shown(toleration["value"]), message)]
+    if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":
+        message = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        return [Cause.bad(f"{path}effect", shown(toleration.get("effect") or ""), message)]
+    return []
+
+
+def _template_metadata(template: _Object, path: str) -> list[Cause]:
+    metadata = template.get("metadata") or {}
+    return label_causes(metadata.get("labels") or {}, f"{path}labels") + annotation_causes(
+        metadata.get("annotations") or (), f"{path}annotations"
+    )
+
+
+def _event_namespace(event: _Object, _path: str) -> list[Cause]:
+    """An event about an object without a namespace belongs into the namespace default, any other beside its object."""
+    namespace = (event.get("involvedObject") or {}).get("namespace") or ""
+    if (event.get("metadata") or {}).get("namespace") == (namespace or "default"):
+        return []
+    return [Cause.bad("involvedObject.namespace", shown(namespace), "does not match event.namespace")]
+
+
+def _budget(spec: _Object, path: str) -> list[Cause]:
+    if spec.get("minAvailable") is None or spec.get("maxUnavailable") is None:
+        return []
+    return [Cause.bad(path[:-1], shown(spec), "minAvailable and maxUnavailable cannot be both set")]
+
+
+def _metric(metric: _Object, path: str) -> list[Cause]:
+    kind = str(metric.get("type") or "")
+    if kind not in _METRICS:
+        return [Cause.unsupported(f"{path}type", kind, _METRICS)]
+    name = kind[0].lower() + kind[1:]
+    return required(metric.get(name), path + name, "must populate information for the given metric source")
+
+
+def _mount_paths(container: _Object, path: str) -> list[Cause]:
+    paths = [mount.get("mountPath") for mount in container.get("volumeMounts") or ()]
+    return [
+        Cause.bad(f"{path}volumeMounts[{i}].mountPath", shown(each), "must be unique")
+        for i, each in enumerate(paths)
+        if each and each in paths[:i]
+    ]
+
+
+def _job_selector(spec: _Object, path: str) -> list[Cause]:
+    selector = spec.get("selector") or {}
+    if spec.get("manualSelector"):
+        labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+        return _mismatch(selector, labels, path)
+    generated = (selector.get("matchLabels") or {}).keys() <= {"batch.kubernetes.io/controller-uid"}
+    return [] if generated else [Cause.bad(f"{path}selector", shown(selector), "`selector` not auto-generated")]
 
 
 def _not_always(policy: Any, path: str) -> list[Cause]:
@@ -142,12 +218,24 @@ def _service(spec: _Object, path: str) -> list[Cause]:
         if kind == "ClusterIP" and port.get("nodePort"):
             message = "may not be used when `type` is 'ClusterIP'"
             causes.append(Cause.forbidden(f"{path}ports[{i}].nodePort", message))
+        if (port.get("protocol"), port.get("port")) in [(each.get("protocol"), each.get("port")) for each in ports[:i]]:
+            causes.append(Cause.duplicate(f"{path}ports[{i}]", shown({**port, "name": ""})))
+    if kind == "ClusterIP" and spec.get("externalTrafficPolicy") and not spec.get("externalIPs"):
+        message = "may only be set for externally-accessible services"
+        causes.append(Cause.bad(f"{path}externalTrafficPolicy", shown(spec["externalTrafficPolicy"]), message))
+    if kind in ("NodePort", "LoadBalancer") and spec.get("clusterIP") == "None":
+        causes.append(Cause.bad(f"{path}clusterIPs[0]", '"None"', f"may not be set to 'None' for {kind} services"))
     return causes + _unique(spec, path, "name", "ports")
 
 
-def _policy_rule(rule: _Object, path: str) -> list[Cause]:
+def _policy_rule(rule: _Object, path: str, scope: str = "") -> list[Cause]:
     if rule.get("nonResourceURLs"):
-        return []
+        message = "rules cannot apply to both regular resources and non-resource URLs"
+        if scope == "namespaced":
+            message = "namespaced rules cannot apply to non-resource URLs"
+        elif not (rule.get("apiGroups") or rule.get("resources")):
+            return []
+        return [Cause.bad(f"{path}nonResourceURLs", shown(rule["nonResourceURLs"]), message)]
     fields, message = (("apiGroups", "api group"), ("resources", "resource")), "resource rules must supply at least one"
     return [cause for name, what in fields for cause in required(rule.get(name), path + name, f"{message} {what}")]
 
@@ -221,9 +309,10 @@ def _decoded_size(data: Mapping[str, Any]) -> int:
 _FUNCTIONS: dict[str, Callable[..., list[Cause]]] = {
     function.__name__.lstrip("_"): function
     for function in (
-        _account_namespace, _alone, _claim, _config_map, _exactly_one, _http_path, _mounts, _not_always, _not_both,
-        _policy_rule, _resources, _review_versions, _scaler, _secret, _selector, _service, _some_of, _surge, _unique, _volume,
-        selector_causes,
+        _account_namespace, _alone, _any_of, _budget, _claim, _config_map, _event_namespace, _exactly_one, _http_path,
+        _job_selector, _metric, _mount_paths, _mounts, _not_always, _not_both, _policy_rule, _resources, _review_versions,
+        _scaler, _secret, _selector, _service, _single, _some_of, _surge, _template_metadata, _toleration, _types, _unique,
+        _volume, selector_causes,
     )
 }  # fmt: skip
 """Functions by the names by which the table calls them."""

@@ -15,6 +15,7 @@ from informer.testing.storage.storage import Bucket
 __all__ = ["carry_over", "complete_service_locked"]
 
 _SERVICE_RANGE = ipaddress.ip_network("10.0.0.0/16")
+_FAR_PORT = "provided port is not in the valid range. The range of valid ports is 30000-32767"
 _NODE_PORTS = range(30000, 32768)
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 # Fields that only some types have. Where the type changes, those that the client has not changed are dropped.
@@ -71,6 +72,8 @@ def _set_ports(bucket: Bucket, spec: dict[str, Any], old: Mapping[str, Any] | No
         wanted = port.get("nodePort")
         if not wanted:
             port["nodePort"] = next(number for number in _NODE_PORTS if number not in used | own)
+        elif wanted not in _NODE_PORTS:
+            causes.append(Cause.bad(f"spec.ports[{i}].nodePort", shown(wanted), _FAR_PORT))
         elif wanted in used:
             causes.append(Cause.bad(f"spec.ports[{i}].nodePort", shown(wanted), "provided port is already allocated"))
         used.add(port["nodePort"])

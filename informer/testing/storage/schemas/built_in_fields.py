@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from informer.protobuf.kinds import FieldType, kind_named, message_fields
@@ -23,6 +23,7 @@ _SCHEMA = "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPr
 # Messages whose JSON is of any form.
 _OPAQUE = ("runtime.RawExtension", "v1.FieldsV1")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 # Quantities are parsed where they are brought into their usual form.
 _SCALARS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "string": ((str,), "string"),
@@ -57,7 +58,7 @@ def message_of(api_version: str, kind: str) -> str | None:
 
 
 def drop_unknown_fields(obj: dict[str, Any], message: str, path: str = "") -> list[str]:
-    """Removes the fields that a message does not have, at every depth, and returns their paths.
+    """Removes the fields that a message does not have, at every depth, and returns their paths; null as a string is empty.
 
     Args:
         obj: the object, which is changed.
@@ -74,6 +75,8 @@ def _dropped(obj: dict[str, Any], message: str, path: str) -> Iterator[str]:
         if field is None:
             del obj[name]
             yield at
+        elif field.shape == "map" and field.go_type == "string" and type(value) is dict and None in value.values():
+            obj[name] = {key: "" if each is None else each for key, each in value.items()}
         elif field.message and type(value) in (dict, list):
             parts: Any = ((at, value),)
             if type(value) is list:
@@ -152,10 +155,10 @@ def _field(field: FieldType) -> _Field:
     return _Field(field.shape, value, (dict,), value.rpartition("/")[2])
 
 
-def _time_problem(text: str) -> str:
-    if not text or _TIME.fullmatch(text):
+def _time_problem(text: str, pattern: re.Pattern[str] = _TIME, fraction: str = "") -> str:
+    if not text or pattern.fullmatch(text):
         return ""
-    return f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse it'
+    return f'parsing time "{text}" as "2006-01-02T15:04:05{fraction}Z07:00": cannot parse it'
 
 
 def _base64_problem(text: str) -> str:
@@ -166,4 +169,8 @@ def _base64_problem(text: str) -> str:
     return ""
 
 
-_PROBLEMS = {"time": _time_problem, "micro_time": _time_problem, "bytes": _base64_problem}
+_PROBLEMS: Mapping[str, Callable[[str], str]] = {
+    "time": _time_problem,
+    "micro_time": partial(_time_problem, pattern=_MICRO_TIME, fraction=".000000"),
+    "bytes": _base64_problem,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -60,17 +61,17 @@ def _check_replaceable(kubeconfig: Path) -> None:
         text = kubeconfig.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
-    address = ""
-    try:
-        is_own = not text or json.loads(text)["current-context"] == "test"
-        address = json.loads(text)["clusters"][0]["cluster"]["server"] if text else ""
-    except (ValueError, TypeError, LookupError):
-        is_own = False
+    if not text:
+        return
+    is_own, address = False, ""
+    with contextlib.suppress(ValueError, TypeError, LookupError):
+        config = json.loads(text)
+        is_own, address = config["current-context"] == "test", config["clusters"][0]["cluster"]["server"]
     if not is_own:
         raise CommandError(
             f"cannot write {kubeconfig}: the file exists, and is not from informer serve: name another one"
         )
-    if address and _answers(address):
+    if _answers(address):
         raise CommandError(
             f"cannot write {kubeconfig}: another informer serve, at {address}, uses it: name another file with --kubeconfig"
         )

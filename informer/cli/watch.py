@@ -84,9 +84,6 @@ def watch_objects(cluster: Cluster, options: WatchOptions, stop: threading.Event
         informer.add_event_handler(on_batch=writer)
     with informer:
         wait_for_first_list(informer, cluster.address, stop, deadline)
-        if not in_place and informer.has_synced() and not len(informer.store):
-            where = f" in namespace {cluster.namespace}" if cluster.namespace else ""
-            note(f"no {options.resource}{where}: waiting for changes")
         if not informer.has_synced():
             pass  # stopped: a table without rows would say that there are no objects
         elif columns is not None and in_place:
@@ -94,6 +91,9 @@ def watch_objects(cluster: Cluster, options: WatchOptions, stop: threading.Event
             informer.add_event_handler(on_batch=lambda _: changed.set(), backlog="coalesce")
             show_in_place(lambda: columns.view(informer), changed, stop, deadline)
         else:
+            if not len(informer.store):
+                where = f" in namespace {cluster.namespace}" if cluster.namespace else ""
+                note(f"no {options.resource}{where}: waiting for changes")
             stop.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
     if writer.error is not None:
         raise writer.error

@@ -61,12 +61,12 @@ def find_access(
     if kubeconfig and missing:
         raise KubeconfigError(f"the kubeconfig {missing[0]} does not exist: check the path")
     merged = merge(texts)
-    takes_pod = in_cluster is not None and not (context or merged.current_context)
-    if not (takes_pod or kubeconfig or merged.clusters or merged.contexts):
+    pod = None if context or merged.current_context else in_cluster
+    if pod is None and not (kubeconfig or merged.clusters or merged.contexts):
         raise KubeconfigError(_nothing_found(merged.files, missing, origin, context))
     if missing and origin == "KUBECONFIG":
         _log.warning("KUBECONFIG names %s, which does not exist", ", ".join(missing))
-    return in_cluster if in_cluster is not None and takes_pod else merged.access(context)
+    return merged.access(context) if pod is None else pod
 
 
 def _paths(kubeconfig: str | os.PathLike[str] | None, environment: Mapping[str, str]) -> tuple[list[str], str]:

@@ -75,14 +75,14 @@ class Writer:
             ConflictError: other managers own some of the fields, and `force` is False.
             ApiError: the server refused.
         """
-        resource, namespace, name = self._place_of(obj)
+        place = resource, namespace, name = self._place_of(obj)
         where = (resource.name, namespace, name, subresource or "")
         cached = self._cached(resource, namespace, name)
         if cached is not None and self._applied.is_unchanged(where, obj, cached):
             return cached
         query = {"fieldManager": self._field_manager, "force": "true" if force else "false"}
         body = {**obj, **_SCALE} if subresource == "scale" else obj
-        made = self._send(obj, subresource or "", query, body, _APPLY)
+        made = self._send(obj, place, subresource or "", query, body, _APPLY)
         self._own_writes.wrote(key, self._name_of(resource), made, namespace)
         self._applied.remember(key, where, obj, made)
         return made
@@ -132,15 +132,21 @@ class Writer:
 
     def _patch(self, key: str, obj: Any, patch: Any, media_type: str, subresource: str) -> Object:
         form = api_form(obj)
-        resource, namespace, _ = self._place_of(form)
-        made = self._send(form, subresource, {"fieldManager": self._field_manager}, patch, media_type)
+        place = resource, namespace, _ = self._place_of(form)
+        made = self._send(form, place, subresource, {"fieldManager": self._field_manager}, patch, media_type)
         self._own_writes.wrote(key, self._name_of(resource), made, namespace)
         return made
 
     def _send(
-        self, obj: Mapping[str, Any], subresource: str, query: Mapping[str, str], patch: Any, media_type: str
+        self,
+        obj: Mapping[str, Any],
+        place: tuple[Resource, str, str],
+        subresource: str,
+        query: Mapping[str, str],
+        patch: Any,
+        media_type: str,
     ) -> Object:
-        resource, namespace, name = self._place_of(obj)
+        resource, namespace, name = place
         try:
             path = _path(resource, namespace, name, subresource, query)
             answer = self._request("PATCH", path, patch, media_type)

@@ -46,7 +46,11 @@ class Odd(BaseException):
     pass
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), Odd("odd"), RecursionError("deep")])
+# A 404 about another object is an error, too.
+ABSENT = ApiError(404, "NotFound", 'configmaps "absent" not found')
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), Odd("odd"), RecursionError("deep"), ABSENT])
 def test_whatever_is_raised_is_retried(
     server: EmbeddedAPIServer, manager: Manager, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -212,23 +216,6 @@ def test_a_write_to_an_object_that_was_deleted_meanwhile_is_not_an_error(
     with manager, caplog.at_level(logging.WARNING):
         assert gone.wait(DEADLINE)
     assert "not found" not in caplog.text
-
-
-def test_a_404_about_another_object_is_an_error(
-    server: EmbeddedAPIServer, manager: Manager, caplog: pytest.LogCaptureFixture
-) -> None:
-    attempts: Channel[int] = Channel(None)
-
-    @manager.controller(SITES)
-    def reconcile(request: Request) -> None:
-        attempts.put(request.attempt)
-        if not request.attempt:
-            server.get("configmaps", "absent")
-
-    server.create(site())
-    with manager, caplog.at_level(logging.ERROR):
-        assert [attempts.get(DEADLINE) for _ in range(2)] == [0, 1]
-    assert 'configmaps "absent" not found' in caplog.text
 
 
 def test_a_write_to_a_missing_subresource_says_so() -> None:
